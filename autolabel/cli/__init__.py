@@ -1,0 +1,55 @@
+"""The command line; the only room that prints or exits."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import typer
+from typer.exceptions import TyperException
+
+from autolabel.cli.commands import app
+from autolabel.cli.show import problem
+from autolabel.config import suggest
+from autolabel.errors import AutolabelError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C."""
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(arguments, prog_name="autolabel", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except AutolabelError as e:
+        problem(e.message, e.hint)
+        return e.exit_status
+    except TyperException as e:
+        problem(*_worded(e))
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+
+
+def _worded(error: Exception) -> tuple[str, str]:
+    """A usage error of the command line as message and hint."""
+    context = getattr(error, "ctx", None)
+    message = getattr(error, "format_message", lambda: str(error))()
+    possible = getattr(error, "possibilities", None)
+    where = context.command_path if context else "autolabel"
+    message = message.split(" Did you mean")[0].split(" (Possible")[0].rstrip(".")
+    if not possible and isinstance(context, typer.Context) and "No such command" in message:
+        known = list(getattr(context.command, "commands", {}))
+        return message, suggest(message.split("'")[1], known, "the commands are")
+    if possible:
+        return message, f"did you mean {', '.join(sorted(possible))}?"
+    return message, f"{where} --help lists what it takes"
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

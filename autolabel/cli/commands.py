@@ -1,0 +1,283 @@
+"""The commands. Each imports what it runs only when it runs, so that help stays quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autolabel import __version__
+from autolabel.cli import show
+from autolabel.cli.options import expand
+from autolabel.config import (
+    DetectConfig,
+    EngineConfig,
+    EvaluateConfig,
+    ExportConfig,
+    IngestConfig,
+    load_pipeline,
+)
+from autolabel.errors import UsageError
+
+if TYPE_CHECKING:
+    from autolabel.pipeline import Done
+    from autolabel.store import Workspace
+
+app = typer.Typer(
+    name="autolabel",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Given = Annotated[Path, typer.Argument(metavar="WS", help="The workspace.")]
+InWorkspace = Annotated[
+    Path | None, typer.Option("--workspace", "-w", metavar="WS", help="Folder of the label store.")
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Make the layer anew where its settings differ; the old one stays until the new one "
+        "is complete.",
+    ),
+]
+SourceRoot = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where the images' folder is now, if it was moved."),
+]
+FromLayer = Annotated[
+    str, typer.Option("--from", metavar="LAYER", help="Layer whose images to work on.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"autolabel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def autolabel(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """From a folder of raw images and a few words to a training dataset.
+
+    Pretrained models are the annotation team: **ingest** images, **detect** what the prompts name,
+    **export** the labels, **evaluate** them against hand labels. **run** does all of it from one
+    file.
+    """
+
+
+@app.command()
+@expand
+def ingest(
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Files, folders, globs, a .txt with one path a line, or - for such a list on "
+            "standard input.",
+        ),
+    ],
+    workspace: InWorkspace = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    *,
+    config: Annotated[IngestConfig, {"source"}],
+    engine: Annotated[EngineConfig, {"device", "batch_size"}],
+) -> None:
+    """Add images to a workspace, and mark repeats, leaks and files that cannot be read."""
+    from autolabel import pipeline
+
+    home = _needed(workspace)
+    given = config.model_fields_set | {"source"}
+    config = IngestConfig.model_construct(given, **{**dict(config), "source": tuple(source)})
+    with show.Reporter() as report, show.stopping("run the same command again"):
+        done = pipeline.ingest(
+            home, config, engine, overwrite=overwrite, inherit=True, report=report
+        )
+    _finished("ingest", done, home, json)
+
+
+@app.command()
+@expand
+def detect(
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE_OR_WS", help="A workspace, or images to ingest into --workspace."
+        ),
+    ],
+    workspace: InWorkspace = None,
+    from_layer: FromLayer = "images",
+    source_root: SourceRoot = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    *,
+    config: DetectConfig,
+    engine: EngineConfig,
+) -> None:
+    """Find what the prompts name: text prompts to boxes."""
+    from autolabel import pipeline
+
+    home = _source_or_workspace(source, workspace)
+    if config.prompt or config.ontology is not None:
+        config.resolve_ontology()  # a typo should not cost an ingest
+    with show.Reporter() as report, show.stopping("run the same command again"):
+        if home.path not in map(Path, source):
+            photos = IngestConfig(source=tuple(source))
+            pipeline.ingest(home, photos, engine, inherit=True, report=report)
+        _move_source(home, source_root)
+        done = pipeline.detect(
+            home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
+        )
+    _finished("detect", done, home, json)
+
+
+@app.command()
+@expand
+def export(
+    workspace: Given,
+    source_root: SourceRoot = None,
+    json: Json = False,
+    *,
+    config: ExportConfig,
+) -> None:
+    """Write the kept labels as a COCO or YOLO dataset."""
+    from autolabel import pipeline
+    from autolabel.export import export as write
+
+    home = _existing(workspace)
+    _move_source(home, source_root)
+    layer = home.require(config.from_layer) if config.from_layer else home.newest(pipeline.LABELS)
+    done = write(home, layer, pipeline.ontology_of(layer), config)
+    show.exported(done, json)
+
+
+@app.command()
+@expand
+def evaluate(
+    workspace: Given,
+    json: Json = False,
+    *,
+    config: EvaluateConfig,
+    engine: EngineConfig,
+) -> None:
+    """Measure labels against hand labels: AP, precision, recall, with intervals."""
+    from autolabel.cli.run import measure
+
+    home = _existing(workspace)
+    with show.Reporter() as report, show.stopping("run the same command again"):
+        result = measure(home, config, engine, report)
+    show.evaluation(result, json)
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The pipeline file.")],
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a value: `--set detect.box_threshold=0.25`. Repeat it for more.",
+        ),
+    ] = None,
+) -> None:
+    """Run a whole pipeline from one file; only what is stale or unfinished is done."""
+    from autolabel.cli.run import run_pipeline
+
+    with show.Reporter() as report, show.stopping("run the same command again"):
+        run_pipeline(load_pipeline(file, override or []), report)
+
+
+@app.command()
+def status(workspace: Given, json: Json = False) -> None:
+    """Show the layers: counts, and what is stale or unfinished."""
+    from autolabel.cli.run import status_of
+
+    show.status(status_of(_existing(workspace)), json)
+
+
+@app.command()
+def models(json: Json = False) -> None:
+    """List the names that --model takes, and which are present on this machine."""
+    from autolabel import registry
+
+    rows = [
+        {
+            "name": name,
+            "task": known.task,
+            "hub_id": known.hub_id,
+            "licence": known.licence,
+            "on_disk": registry.on_disk(known.hub_id),
+        }
+        for name, known in registry.registered().items()
+    ]
+    show.models(rows, json)
+
+
+def _needed(path: Path | None) -> Workspace:
+    from autolabel.store import Workspace
+
+    if path is None:
+        raise UsageError("no workspace is named", hint="add --workspace FOLDER")
+    return Workspace(path)
+
+
+def _existing(path: Path) -> Workspace:
+    from autolabel.store import Workspace
+
+    workspace = Workspace(path)
+    if not workspace.layers():
+        missing = "is no workspace" if path.is_dir() else "does not exist"
+        raise UsageError(
+            f"{path} {missing}", hint=f"make one: autolabel ingest PHOTOS --workspace {path}"
+        )
+    return workspace
+
+
+def _source_or_workspace(source: list[str], workspace: Path | None) -> Workspace:
+    from autolabel.store import Workspace
+
+    first = Workspace(Path(source[0]))
+    if first.layer("images").exists:
+        if len(source) > 1 or workspace not in (None, first.path):
+            raise UsageError(
+                f"{source[0]} is a workspace itself",
+                hint=f"autolabel detect {source[0]} works on it; leave out the rest",
+            )
+        return first
+    if workspace is None:
+        raise UsageError(
+            f"{source[0]} is no workspace",
+            hint=f"autolabel detect {source[0]} --workspace FOLDER makes one and ingests it",
+        )
+    return Workspace(workspace)
+
+
+def _move_source(workspace: Workspace, root: Path | None) -> None:
+    if root is None:
+        return
+    if not root.is_dir():
+        raise UsageError(f"{root} is no folder", hint="--source-root names the images' folder")
+    with workspace.lock():
+        workspace.set_source_root(root.resolve())
+
+
+def _finished(stage: str, done: Done, workspace: Workspace, json: bool) -> None:
+    from autolabel.cli.run import status_of
+
+    show.stage_done(stage, done)
+    if json:
+        layers = status_of(workspace)["layers"]
+        show.data({done.layer.name: layers[done.layer.name]})

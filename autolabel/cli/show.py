@@ -1,0 +1,286 @@
+"""What people see: progress and messages on standard error, data on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from autolabel.engine.base import Progress
+
+SECONDS_BETWEEN_LINES = 10.0
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def message(text: str) -> None:
+    """One line to standard error."""
+    err.print(escape(text))
+
+
+def problem(error: str, hint: str) -> None:
+    """An error and what to do about it, one line each."""
+    err.print(f"[bold red]error:[/] {escape(one_line(error))}")
+    err.print(f"[bold cyan]hint:[/] {escape(one_line(hint))}")
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks or control characters, which a file name may hold."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def data(value: Any) -> None:
+    """JSON to standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def table(value: Any) -> None:
+    """A rich table to standard output."""
+    Console(highlight=False).print(value)
+
+
+class _Rate(ProgressColumn):
+    """Images per second and what was found."""
+
+    def render(self, task: Task) -> Text:
+        counts = f"{task.fields['objects']} objects"
+        if task.fields["errors"]:
+            counts += f", {task.fields['errors']} errors"
+        return Text(f"{rate(task.completed, task.elapsed or 0)}  {counts}")
+
+
+def rate(images: float, seconds: float) -> str:
+    """``12.3 images/s``."""
+    return f"{images / seconds:.1f} images/s" if seconds > 0 else "– images/s"
+
+
+class Reporter:
+    """Shows stages as they run: a bar on a terminal, plain lines elsewhere. A context manager.
+
+    Called with a stage's name and the number of images to do, it gives the progress to update.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self.last: Progress | None = None
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, stage: str, images: int) -> Progress:
+        from autolabel.engine.base import Progress  # loads numpy and Arrow
+
+        progress = Progress()
+        self.last = progress
+        progress.changed = (
+            self._on_terminal(stage, images) if err.is_terminal else _Lines(stage, images)
+        )
+        progress.changed(progress)
+        return progress
+
+    def _on_terminal(self, stage: str, images: int) -> Any:
+        if self._bar is None:
+            self._bar = Bar(
+                TextColumn("{task.description:9}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                _Rate(),
+                console=err,
+            )
+            self._bar.start()
+        bar = self._bar
+        task = bar.add_task(stage, total=images, objects=0, errors=0)
+
+        def changed(progress: Progress) -> None:
+            bar.update(
+                task,
+                completed=progress.images,
+                objects=progress.objects,
+                errors=progress.errors,
+            )
+
+        return changed
+
+
+class _Lines:
+    """One line when a stage starts, one every ten seconds, one when it ends."""
+
+    def __init__(self, stage: str, images: int) -> None:
+        self.stage = stage
+        self.total = images
+        self.start = self.shown = time.monotonic()
+        self.ended = False
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.images == 0:
+            message(f"{self.stage}: {self.total} images to do")
+        elif progress.images >= self.total and not self.ended:
+            self.ended = True
+            self._line(progress, now)
+        elif now - self.shown >= SECONDS_BETWEEN_LINES and not self.ended:
+            self.shown = now
+            self._line(progress, now)
+
+    def _line(self, progress: Progress, now: float) -> None:
+        seconds = now - self.start
+        left = (self.total - progress.images) * seconds / max(progress.images, 1)
+        message(
+            f"{self.stage}: {progress.images}/{self.total} images, "
+            f"{rate(progress.images, seconds)}, {left:.0f} s left, "
+            f"{progress.objects} objects, {progress.errors} errors"
+        )
+
+
+@contextmanager
+def stopping(resume: str) -> Iterator[None]:
+    """Say how to go on when Ctrl-C stops what is inside."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        message(f"stopped; what is done is kept. To go on: {resume}")
+        raise
+
+
+def stage_done(stage: str, done: Any) -> None:
+    """One line on what a stage did."""
+    if not done.images:
+        message(f"{stage}: nothing to do")
+        return
+    counts = done.layer.counts()
+    parts = [f"{done.images} images done", f"{counts.images} in {done.layer.name}/"]
+    parts += [
+        f"{n} {_SPLITS[name]}" for name, n in sorted(counts.splits.items()) if name in _SPLITS
+    ]
+    if stage != "ingest":
+        parts.append(f"{counts.kept} objects")
+    if counts.errors:
+        parts.append(f"{counts.errors} errors")
+    if done.ignored:
+        parts.append(f"{done.ignored} other files left alone")
+    message(f"{stage}: {', '.join(parts)}")
+
+
+_SPLITS = {"leak": "leaks", "duplicate": "duplicates", "excluded": "excluded"}
+
+
+def exported(done: Any, as_json: bool) -> None:
+    """What an export wrote."""
+    if as_json:
+        data({**asdict(done), "out": str(done.out)})
+        return
+    parts = [f"{done.images} images", f"{done.objects} objects"]
+    parts += [f"{n} {reason}" for reason, n in done.skipped.items()]
+    message(f"export: {', '.join(parts)} -> {done.out}")
+
+
+def status(state: dict[str, Any], as_json: bool) -> None:
+    """The layers of a workspace."""
+    if as_json:
+        data(state)
+        return
+    rows = Table(title=escape(state["workspace"]), title_justify="left")
+    for name in ("layer", "shards", "images", "objects", "kept", "errors", "state"):
+        rows.add_column(name, justify="left" if name in ("layer", "state") else "right")
+    for name, layer in state["layers"].items():
+        figures = [str(layer[k]) for k in ("shards", "images", "objects", "kept", "errors")]
+        rows.add_row(escape(name), *figures, _standing(layer))
+    table(rows)
+
+
+def _standing(layer: dict[str, Any]) -> str:
+    parts = []
+    if layer["missing_shards"]:
+        parts.append(f"unfinished: {layer['missing_shards']} shards to do")
+    if layer["stale_shards"]:
+        parts.append(f"stale: {layer['stale_shards']} shards")
+    return ", ".join(parts) or "complete"
+
+
+def models(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """The registered models."""
+    if as_json:
+        data(rows)
+        return
+    shown = Table()
+    for name in ("name", "task", "hub id", "licence", "on disk"):
+        shown.add_column(name, overflow="fold")
+    for row in rows:
+        shown.add_row(
+            row["name"], row["task"], row["hub_id"], row["licence"], "yes" if row["on_disk"] else ""
+        )
+    table(shown)
+    message("--model also takes a hub id (owner/name) or a local folder")
+
+
+def evaluation(result: dict[str, Any], as_json: bool) -> None:
+    """Figures against hand labels, per class and over all."""
+    if as_json:
+        data(result)
+        return
+    title = f"{result['layer']}/ against {result['truth']}: {result['images']} images"
+    shown = Table(title=escape(title), title_justify="left")
+    shown.add_column("class")
+    for name in FIGURES:
+        shown.add_column(name, justify="right")
+    for name, row in result["classes"].items():
+        shown.add_row(escape(name), *(_figure(row.get(k)) for k in FIGURES))
+    shown.add_section()
+    shown.add_row("all", *(_figure(result.get(k)) for k in FIGURES))
+    low, high = ([_bound(result, k, i) for k in FIGURES] for i in range(2))
+    if result.get("intervals"):
+        shown.add_row("95 % from", *low, style="dim")
+        shown.add_row("95 % to", *high, style="dim")
+    table(shown)
+    worst = [row for row in result["worst"] if row["fp"] or row["fn"]]
+    if worst:
+        listed = ", ".join(f"{w['name']} ({w['fp']} false, {w['fn']} missed)" for w in worst[:5])
+        message(f"worst images: {listed}")
+    if result["unmatched"]:
+        message(f"{len(result['unmatched'])} hand-labelled images have no labels here:")
+        for name in result["unmatched"]:
+            message(f"  {one_line(name)}")
+    if result.get("classes_without_truth"):
+        message(f"not measured, absent from the hand labels: {result['classes_without_truth']}")
+
+
+FIGURES = ("ap", "ap50", "ap75", "precision", "recall", "f1")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _bound(result: dict[str, Any], figure: str, end: int) -> str:
+    interval = (result.get("intervals") or {}).get(figure)
+    return _figure(interval[end]) if interval else "–"

@@ -1,0 +1,1 @@
+"""Engines run a stage over the shards that are still to do."""

@@ -1,0 +1,65 @@
+"""What a stage is, what an engine gets, and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from autolabel.types import Record
+
+
+class Stage(Protocol):
+    """Maps records to records: same images, same order."""
+
+    def wants(self, record: Record) -> bool:
+        """Whether the stage works on this record; the others pass through untouched."""
+        ...
+
+    def prepare(self, record: Record) -> Record:
+        """CPU work for one record, such as reading its pixels; called ahead, from many threads.
+
+        An exception becomes the record's error.
+        """
+        ...
+
+    def __call__(self, batch: Sequence[Record]) -> list[Record]:
+        """The work itself, on a batch of prepared records."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard still to do.
+
+    Attributes:
+        index: number of the shard.
+        images: how many records it has.
+        read: gives the records to work on.
+        source_digest: digest of the shard that they come from, if they come from one.
+    """
+
+    index: int
+    images: int
+    read: Callable[[], list[Record]]
+    source_digest: str | None = None
+
+
+@dataclass
+class Progress:
+    """What has been done so far; an engine updates it and calls `changed`.
+
+    Attributes:
+        images, objects, errors: counts over the finished batches.
+        shards: finished shards.
+        model_seconds: time inside the stage itself, not in reading or writing.
+        failures: (shard, what went wrong) of shards that were not written.
+    """
+
+    images: int = 0
+    objects: int = 0
+    errors: int = 0
+    shards: int = 0
+    model_seconds: float = 0.0
+    failures: list[tuple[int, str]] = field(default_factory=list)
+    changed: Callable[[Progress], None] = lambda progress: None

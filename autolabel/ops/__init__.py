@@ -1,0 +1,1 @@
+"""Pure functions on arrays, bytes and paths: numpy in, numpy out."""

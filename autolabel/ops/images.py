@@ -1,0 +1,300 @@
+"""Image files: bytes in, upright RGB pixels out, and one plain line for whatever is wrong."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib
+import io
+import os
+import re
+import stat
+import struct
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+
+Pixels = npt.NDArray[np.uint8]
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".tif", ".tiff"}
+    | {".gif", ".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".pbm", ".pgm", ".ppm", ".pnm"}
+)
+"""Endings, in lower case, of the files that are taken from a folder."""
+
+MAX_PIXELS = 178_956_970
+"""Width times height that is still decoded: half a gibibyte as RGB."""
+
+
+class ImageError(ValueError):
+    """What is wrong with an image file, in one plain line."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A file format: what people call it, its usual ending, and the PIL plugin that opens it."""
+
+    name: str
+    suffix: str
+    module: str
+    opener: str
+
+
+_JPEG = _Kind("JPEG", ".jpg", "PIL.JpegImagePlugin", "JpegImageFile")
+_PNG = _Kind("PNG", ".png", "PIL.PngImagePlugin", "PngImageFile")
+_WEBP = _Kind("WebP", ".webp", "PIL.WebPImagePlugin", "WebPImageFile")
+_BMP = _Kind("BMP", ".bmp", "PIL.BmpImagePlugin", "BmpImageFile")
+_TIFF = _Kind("TIFF", ".tif", "PIL.TiffImagePlugin", "TiffImageFile")
+_GIF = _Kind("GIF", ".gif", "PIL.GifImagePlugin", "GifImageFile")
+_JP2 = _Kind("JPEG 2000", ".jp2", "PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile")
+_PPM = _Kind("PPM", ".ppm", "PIL.PpmImagePlugin", "PpmImageFile")
+_AVIF = _Kind("AVIF", ".avif", "PIL.AvifImagePlugin", "AvifImageFile")
+_HEIC = _Kind("HEIC", ".heic", "pillow_heif", "HeifImageFile")
+
+_SIGNATURES: tuple[tuple[re.Pattern[bytes], _Kind], ...] = (
+    (re.compile(rb"\xff\xd8\xff"), _JPEG),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), _PNG),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), _WEBP),
+    (re.compile(rb"BM"), _BMP),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), _TIFF),
+    (re.compile(rb"GIF8[79]a"), _GIF),
+    (re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), _JP2),
+    (re.compile(rb"P[1-6]\s"), _PPM),
+)
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+
+_ORIENTATION = 0x0112
+_UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+"""EXIF orientation -> how to turn stored pixels upright."""
+
+_QUIET = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif)\."), 0)
+_quiet_lock = threading.Lock()
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file; anything else is refused before it is opened.
+
+    Raises:
+        ImageError: missing, not a regular file (a pipe would wait for ever), or not readable.
+    """
+    try:
+        file = Path(path)
+        if stat.S_ISREG(file.stat().st_mode):
+            return file.read_bytes()
+    except OSError as e:
+        if e.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise ImageError("missing") from e
+        if e.errno == errno.ELOOP:
+            raise ImageError("too many levels of symbolic links") from e
+        raise ImageError(f"cannot be read: {e.strerror or _one_line(e)}") from e
+    except ValueError as e:  # a NUL byte or a lone surrogate in the name
+        raise ImageError(f"cannot be read: {_one_line(e)}") from e
+    raise ImageError("not a regular file")
+
+
+def content_id(data: bytes) -> str:
+    """First 32 hexadecimal digits of the SHA-256 of `data`.
+
+    >>> content_id(b"")
+    'e3b0c44298fc1c149afbf4c8996fb924'
+    """
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def decode(data: bytes) -> Pixels:
+    """Decode the first frame of an image file to upright RGB, uint8 (height, width, 3).
+
+    - EXIF orientation is applied (and XMP orientation where EXIF has none, as PIL does).
+    - Transparency is laid on white.
+    - 16-bit grey keeps its high byte, like OpenCV's 8-bit reading; 32-bit integers are clipped
+      to 16 bits first.
+    - Floating point: values that all lie in [0, 1] are multiplied by 255, values that all lie in
+      [0, 255] are kept, others are stretched from their minimum to their maximum; NaN is black.
+    - Everything else is converted by PIL.
+
+    Raises:
+        ImageError: not an image, damaged, truncated or over `MAX_PIXELS`.
+    """
+    kind = _kind(data)
+    image = _open(kind, data)
+    try:
+        image.load()
+        orientation = _orientation(image)
+        rgb = _to_rgb(image)
+    except Exception as e:  # PIL's plugins raise nearly anything on hostile bytes
+        raise ImageError(_complaint(kind, e)) from e
+    turn = _UPRIGHT.get(orientation)
+    return np.array(turn(rgb) if turn else rgb, order="C")
+
+
+def read_image(path: str | os.PathLike[str], image_id: str | None = None) -> Pixels:
+    """Read and decode a file; upright RGB, uint8 (height, width, 3).
+
+    Raises:
+        ImageError: as `read_bytes` and `decode`, or the bytes are not those of `image_id`.
+    """
+    data = read_bytes(path)
+    if image_id is not None and content_id(data) != image_id:
+        raise ImageError("changed since it was ingested")
+    return decode(data)
+
+
+def true_suffix(data: bytes) -> str:
+    """The usual ending for what the bytes are, whatever the file is called.
+
+    >>> true_suffix(b"GIF89a")
+    '.gif'
+
+    Raises ImageError where they are no image.
+    """
+    return _kind(data).suffix
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether every trainer reads the same pixels from these bytes as `decode` does.
+
+    True for one frame of 8-bit grey or RGB without transparency, palette or EXIF rotation, in a
+    JPEG, PNG, WebP, BMP or TIFF file. Only the header is looked at.
+
+    Raises:
+        ImageError: not an image, or its header is damaged.
+    """
+    kind = _kind(data)
+    if kind not in (_JPEG, _PNG, _WEBP, _BMP, _TIFF):
+        return False
+    image = _open(kind, data)
+    try:
+        return (
+            image.mode in ("L", "RGB")
+            and not image.has_transparency_data
+            and getattr(image, "n_frames", 1) == 1
+            and _has_plain_samples(kind, image, data)
+            and _orientation(image) == 1
+        )
+    except Exception as e:  # as in decode: PNG reads on to its last chunk for the orientation
+        raise ImageError(_complaint(kind, e)) from e
+
+
+def _has_plain_samples(kind: _Kind, image: ImageFile.ImageFile, data: bytes) -> bool:
+    """8 bits a sample, zero is black: PIL's mode alone does not tell."""
+    if kind is _PNG:
+        return data[24] == 8
+    if kind is _BMP:
+        return int.from_bytes(data[28:30], "little") in (8, 24)
+    if kind is _TIFF:
+        tags: Any = getattr(image, "tag_v2", {})
+        bits, photometric, sample_format = tags.get(258, (1,)), tags.get(262), tags.get(339, (1,))
+        return set(bits) == {8} and photometric in (1, 2) and set(sample_format) == {1}
+    return True
+
+
+def _kind(data: bytes) -> _Kind:
+    if not data:
+        raise ImageError("empty file")
+    for signature, kind in _SIGNATURES:
+        if signature.match(data):
+            return kind
+    if data[4:8] == b"ftyp":
+        # Major brand, then compatible ones: mif1 alone does not tell HEIC from AVIF.
+        end = min(int.from_bytes(data[:4], "big"), 256)
+        brands = {data[8:12]} | {data[i : i + 4] for i in range(16, end, 4)}
+        if brands & _AVIF_BRANDS:
+            return _AVIF
+        if brands & _HEIC_BRANDS:
+            return _HEIC
+    raise ImageError("not an image")
+
+
+def _open(kind: _Kind, data: bytes) -> ImageFile.ImageFile:
+    """Read the header with the plugin that its signature names, and check the size.
+
+    `PIL.Image.open` would try every plugin, EPS and its Ghostscript included, blame "cannot
+    identify" for a damaged header, and take its pixel limit from a global.
+    """
+    _hush_plugins()
+    try:
+        plugin = importlib.import_module(kind.module)
+    except ImportError as e:
+        raise ImageError(f"{kind.name} needs {kind.module.replace('_', '-')}, not installed") from e
+    try:
+        image: ImageFile.ImageFile = getattr(plugin, kind.opener)(io.BytesIO(data))
+    except Exception as e:  # as in decode
+        raise ImageError(_complaint(kind, e)) from e
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{width} x {height} pixels is over the limit of {MAX_PIXELS}")
+    return image
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    """EXIF orientation 1-8; 0 where the EXIF data cannot be read, for the picture still can."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # as in decode
+        return 0
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I"):  # I and I;16, I;16B, I;16L, I;16N
+        grey = np.clip(np.asarray(image), 0, 65535).astype(np.uint16) >> 8
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode == "F":
+        return np.repeat(_float_to_byte(np.asarray(image))[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        # RGBA first: from a palette straight to RGB, PIL drops per-entry alpha.
+        canvas = Image.new("RGBA", image.size, "white")
+        canvas.alpha_composite(image.convert("RGBA"))
+        image = canvas
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _float_to_byte(values: npt.NDArray[np.float32]) -> Pixels:
+    finite = values[np.isfinite(values)].astype(np.float64)
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    if low >= 0 and high <= 255:
+        low, high = 0.0, 1.0 if high <= 1 else 255.0
+    scaled = (values.astype(np.float64) - low) * (255 / (high - low) if high > low else 0.0)
+    return np.rint(np.clip(np.nan_to_num(scaled, posinf=255, neginf=0), 0, 255)).astype(np.uint8)
+
+
+def _complaint(kind: _Kind, error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    text = _one_line(error)
+    if isinstance(error, (EOFError, struct.error)) or "truncated" in text.lower():
+        return f"truncated: the {kind.name} file ends before the picture does"
+    return f"damaged {kind.name}: {text}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _hush_plugins() -> None:
+    """Keep a filter for PIL's own warnings (odd EXIF, large pictures) in front of all others.
+
+    What they say is either an `ImageError` or of no use to whoever reads the pixels.
+    `warnings.catch_warnings` swaps process-wide state, so threads that decode side by side would
+    restore each other's; a filter that names PIL's modules and stays can be raced by nobody.
+    """
+    if list(warnings.filters[:1]) != [_QUIET]:
+        with _quiet_lock:
+            if list(warnings.filters[:1]) != [_QUIET]:
+                warnings.filterwarnings("ignore", module=_QUIET[3].pattern)

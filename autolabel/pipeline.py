@@ -1,0 +1,356 @@
+"""One stage over one workspace: what is bound, what is left to do, and the engine that does it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+from autolabel import registry
+from autolabel.config import DetectConfig, EngineConfig, IngestConfig
+from autolabel.engine import local
+from autolabel.engine.base import Progress, Stage, Task
+from autolabel.errors import AutolabelError
+from autolabel.ontology import Ontology
+from autolabel.ops.files import common_root, find_images, from_uri, to_uri
+from autolabel.ops.images import content_id, read_bytes
+from autolabel.stages.detect import Detect
+from autolabel.stages.ingest import MarkRepeats, Scan, find_repeats
+from autolabel.store import Layer, Manifest, Workspace, bound_to, write_atomic
+from autolabel.types import Record
+
+LABELS = ("filter", "refine", "detect")
+"""Layers with labels, newest stage first."""
+
+Reporter = Callable[[str, int], Progress]
+"""(stage name, images to do) -> a progress to update."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one stage did.
+
+    Attributes:
+        layer: the layer that it made or found complete.
+        images: how many images it worked on; 0 means that there was nothing to do.
+        ignored: files of other kinds that `ingest` left alone.
+    """
+
+    layer: Layer
+    images: int
+    ignored: int = 0
+
+
+def silent(stage: str, images: int) -> Progress:
+    """A progress that nobody watches."""
+    return Progress()
+
+
+# -- ingest -----------------------------------------------------------------------------------
+
+
+def ingest(
+    workspace: Workspace,
+    config: IngestConfig,
+    engine: EngineConfig,
+    *,
+    overwrite: bool = False,
+    inherit: bool = False,
+    report: Reporter = silent,
+) -> Done:
+    """Files and folders to the layers `scan` (each file by itself) and `images` (repeats marked).
+
+    Args:
+        workspace: made where it does not exist.
+        config: sources and rules.
+        engine: how it runs.
+        overwrite: whether rules that differ from those of the workspace replace them.
+        inherit: whether rules that `config` does not set are taken from the workspace.
+        report: called when work begins.
+
+    Raises:
+        AutolabelError: a source is missing, or the rules differ.
+    """
+    if not config.source:
+        raise AutolabelError("no images are named", hint="name files or folders to ingest")
+    found = find_images(config.source)
+    inside = workspace.path.resolve()  # exports and the like, where the source holds the workspace
+    paths = [path for path in found.paths if inside not in path.resolve().parents]
+    with workspace.lock():
+        if inherit:
+            config = _inherited(workspace, config)
+        scan, images = _scan(workspace, paths, config, engine, overwrite, report)
+        layer = _mark(workspace, scan, config, engine, overwrite)
+        return Done(layer, images, found.ignored)
+
+
+def _inherited(workspace: Workspace, config: IngestConfig) -> IngestConfig:
+    layer = workspace.layer("images")
+    if not layer.exists:
+        return config
+    manifest = layer.manifest
+    known = {k: v for k, v in manifest.settings.items() if k in IngestConfig.model_fields}
+    known["holdout"] = tuple(manifest.origin.get("holdout", ()))
+    return config.model_copy(
+        update={k: v for k, v in known.items() if k not in config.model_fields_set}
+    )
+
+
+def _scan(
+    workspace: Workspace,
+    paths: Sequence[Path],
+    config: IngestConfig,
+    engine: EngineConfig,
+    overwrite: bool,
+    report: Reporter,
+) -> tuple[Layer, int]:
+    layer = workspace.layer("scan")
+    manifest = Manifest(stage="scan", settings={"image_id": "sha256", "phash": "dct64"})
+    root = Path(layer.manifest.source_root or "") if layer.exists else common_root(paths)
+    known = _known(layer) if layer.exists else {}
+    if layer.exists and overwrite and layer.manifest.binding() != manifest.binding():
+        paths = list(dict.fromkeys([*(from_uri(uri, root) for uri in known), *paths]))
+        known = {}
+    uris = [to_uri(path, root) for path in paths if _is_new(path, root, known)]
+    chunks = [uris[i : i + config.shard_size] for i in range(0, len(uris), config.shard_size)]
+    have = set(layer.shards()) if known else set()
+    free = (i for i in range(len(have) + len(chunks)) if i not in have)
+    tasks = [
+        Task(index, len(chunk), partial(_unread, chunk))
+        for index, chunk in zip(free, chunks, strict=False)
+    ]
+    manifest = replace(manifest, source_root=str(root), shards=len(have) + len(tasks))
+    layer = workspace.begin("scan", manifest, overwrite=overwrite)
+    _run("scan", partial(Scan, root), layer, tasks, engine, report, "ingest")
+    return workspace.finish(layer), len(uris)
+
+
+def _unread(uris: Iterable[str]) -> list[Record]:
+    return [Record("", uri) for uri in uris]
+
+
+def _known(layer: Layer) -> dict[str, tuple[float, set[str]]]:
+    """uri -> when it was last scanned (seconds) and the ids that it had."""
+    known: dict[str, tuple[float, set[str]]] = {}
+    for index in layer.shards():
+        when = layer.shard_path(index).stat().st_mtime
+        table = layer.table(index, ["uri", "image_id"])
+        for uri, image_id in zip(*(table.column(c).to_pylist() for c in range(2)), strict=True):
+            ids = known.get(uri, (0.0, set()))[1]
+            known[uri] = (when, ids | {image_id})
+    return known
+
+
+def _is_new(path: Path, root: Path, known: Mapping[str, tuple[float, set[str]]]) -> bool:
+    """Whether a file is unknown, or was written since it was scanned and has other bytes now."""
+    seen = known.get(to_uri(path, root))
+    if seen is None:
+        return True
+    try:
+        return path.stat().st_mtime > seen[0] and content_id(read_bytes(path)) not in seen[1]
+    except (OSError, ValueError):
+        return False
+
+
+def _mark(
+    workspace: Workspace, scan: Layer, config: IngestConfig, engine: EngineConfig, overwrite: bool
+) -> Layer:
+    holdout = find_images(config.holdout).paths if config.holdout else []
+    ids = sorted(_content(path) for path in holdout)
+    settings = config.settings()
+    settings["holdout"] = hashlib.sha256("\n".join(ids).encode()).hexdigest() if ids else None
+    manifest = bound_to(
+        Manifest(
+            stage="ingest",
+            settings=settings,
+            source_root=scan.manifest.source_root,
+            origin={"holdout": [str(Path(p).resolve()) for p in config.holdout]},
+        ),
+        scan,
+    )
+    layer = workspace.begin("images", manifest, overwrite=overwrite)
+    tasks = tasks_from(scan, layer)
+    if tasks:
+        held_out = _scanned(holdout, engine)
+        marks = find_repeats(scan.records(), held_out, near_bits=config.near_bits)
+        make = partial(MarkRepeats, marks, min_side=config.min_side, max_aspect=config.max_aspect)
+        _run("images", make, layer, tasks, engine, silent)
+    layer.drop_beyond(scan)
+    return workspace.finish(layer)
+
+
+def _content(path: Path) -> str:
+    try:
+        return content_id(read_bytes(path))
+    except ValueError as e:
+        raise AutolabelError(
+            f"held-out photo {path} {e}", hint="mend or remove it; the leak guard needs them all"
+        ) from e
+
+
+def _scanned(paths: Sequence[Path], engine: EngineConfig) -> list[Record]:
+    scan = Scan(Path("/"))
+    records = [Record("", to_uri(path, Path("/"))) for path in paths]
+    with ThreadPoolExecutor(engine.workers or local.cores()) as pool:
+        return [seen for turned in pool.map(scan.held_out, records) for seen in turned]
+
+
+# -- detect -----------------------------------------------------------------------------------
+
+
+def detect(
+    workspace: Workspace,
+    config: DetectConfig,
+    engine: EngineConfig,
+    *,
+    from_layer: str = "images",
+    overwrite: bool = False,
+    report: Reporter = silent,
+) -> Done:
+    """Text prompts to boxes: the layer `detect`.
+
+    Without prompts, the ontology that the workspace stores is used.
+
+    Raises:
+        AutolabelError: there is no model or source layer, or the settings differ.
+    """
+    source = workspace.require(from_layer)
+    with workspace.lock():
+        ontology = _ontology(workspace, config)
+        located = registry.locate("detector", config.model)
+        manifest = Manifest(
+            stage="detect",
+            settings={**config.settings(), "ontology": ontology.to_mapping()},
+            model=located.identity(),
+            origin={"model": str(located.path.resolve())},
+        )
+        root = existing_root(workspace)
+        make = partial(Detect, config, ontology, located, root, engine.device)
+        done = _derive(workspace, "detect", source, manifest, make, engine, overwrite, report)
+        text = yaml.safe_dump(ontology.to_mapping(), sort_keys=False, allow_unicode=True)
+        write_atomic(workspace.path / "ontology.yaml", text.encode())
+        return done
+
+
+def _ontology(workspace: Workspace, config: DetectConfig) -> Ontology:
+    stored = workspace.path / "ontology.yaml"
+    if not config.prompt and config.ontology is None and stored.is_file():
+        config = config.model_copy(update={"ontology": str(stored)})
+    ontology = config.resolve_ontology()
+    if workspace.layer("detect").exists:
+        return ontology.ordered_like(ontology_of(workspace.layer("detect")))
+    return ontology
+
+
+def ontology_of(layer: Layer) -> Ontology:
+    """The ontology that a layer's labels come from, by way of the layers that it was made from.
+
+    Raises:
+        AutolabelError: the layer has no labels.
+    """
+    manifest = layer.manifest
+    while "ontology" not in manifest.settings:
+        if manifest.source is None:
+            raise AutolabelError(
+                f"{layer.name}/ has no labels", hint=f"use --from with one of: {', '.join(LABELS)}"
+            )
+        manifest = Layer(layer.path.parent / manifest.source["layer"], "").manifest
+    return Ontology.from_mapping(manifest.settings["ontology"])
+
+
+def existing_root(workspace: Workspace) -> Path:
+    """The folder of the images.
+
+    Raises:
+        AutolabelError: it is not there any more.
+    """
+    root = workspace.source_root
+    if not root.is_dir():
+        raise AutolabelError(
+            f"the images' folder {root} is not there", hint="say where it is now: --source-root DIR"
+        )
+    return root
+
+
+def label_truth(
+    workspace: Workspace,
+    layer: Layer,
+    photos: Sequence[Path],
+    engine: EngineConfig,
+    *,
+    report: Reporter = silent,
+) -> Layer:
+    """Label hand-labelled photos as `layer` was labelled, in a workspace beside it.
+
+    The photos stay out of the pool: their labels live under ``evaluate/`` and nothing learns from
+    them.
+
+    Raises:
+        AutolabelError: the model that made the layer is no longer to be found, or has changed.
+    """
+    key = hashlib.sha256("\n".join(sorted(map(_content, photos))).encode()).hexdigest()[:12]
+    beside = Workspace(workspace.path / "evaluate" / key)
+    manifest = workspace.require("detect").manifest
+    config = DetectConfig.model_validate({**manifest.settings, "model": manifest.origin["model"]})
+    located = registry.locate("detector", config.model)
+    if manifest.model is None or located.revision != manifest.model["revision"]:
+        raise AutolabelError(
+            f"the model in {located.path} is not the one that made {layer.name}/ any more",
+            hint="run autolabel detect with --overwrite first",
+        )
+    ingest(beside, IngestConfig(source=tuple(map(str, photos)), near_bits=-1), engine)
+    return detect(beside, config, engine, overwrite=True, report=report).layer
+
+
+# -- shared -----------------------------------------------------------------------------------
+
+
+def tasks_from(source: Layer, layer: Layer) -> list[Task]:
+    """The shards of `source` that `layer` still lacks or made from other content."""
+    return [
+        Task(i, source.rows(i), partial(source.read, i), source.digest(i))
+        for i in layer.to_do(source)
+    ]
+
+
+def _derive(
+    workspace: Workspace,
+    name: str,
+    source: Layer,
+    manifest: Manifest,
+    make_stage: Callable[[], Stage],
+    engine: EngineConfig,
+    overwrite: bool,
+    report: Reporter,
+) -> Done:
+    layer = workspace.begin(name, bound_to(manifest, source), overwrite=overwrite)
+    tasks = tasks_from(source, layer)
+    _run(name, make_stage, layer, tasks, engine, report)
+    layer.drop_beyond(source)
+    return Done(workspace.finish(layer), sum(task.images for task in tasks))
+
+
+def _run(
+    name: str,
+    make_stage: Callable[[], Stage],
+    layer: Layer,
+    tasks: Sequence[Task],
+    engine: EngineConfig,
+    report: Reporter,
+    title: str = "",
+) -> None:
+    if tasks:
+        progress = report(title or name, sum(task.images for task in tasks))
+        local.run(
+            make_stage,
+            layer,
+            tasks,
+            progress,
+            batch_size=engine.batch_size,
+            workers=engine.workers,
+        )

@@ -1,0 +1,113 @@
+"""Find the objects that the ontology's prompts name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel import registry
+from autolabel.config import DetectConfig
+from autolabel.models.base import NEGATIVE, Detector
+from autolabel.ontology import Ontology
+from autolabel.ops.boxes import clip_boxes
+from autolabel.ops.files import from_uri
+from autolabel.ops.images import read_image
+from autolabel.types import Objects, Record
+
+
+class Detect:
+    """Boxes from text prompts.
+
+    Args:
+        config: thresholds and overlap rule.
+        ontology: classes and prompts.
+        located: the detector's files.
+        source_root: folder that uris are relative to.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+    """
+
+    def __init__(
+        self,
+        config: DetectConfig,
+        ontology: Ontology,
+        located: registry.Located,
+        source_root: Path,
+        device: str,
+    ) -> None:
+        self.config = config
+        self.ontology = ontology
+        self.source_root = source_root
+        self.detector: Detector = registry.load(located, device)
+
+    def wants(self, record: Record) -> bool:
+        """Images that can be read and belong to the pool."""
+        return record.usable
+
+    def prepare(self, record: Record) -> Record:
+        """Read the pixels."""
+        path = from_uri(record.uri, self.source_root)
+        return replace(record, pixels=read_image(path, record.image_id))
+
+    def __call__(self, batch: Sequence[Record]) -> list[Record]:
+        """Records with the boxes that pass, best first."""
+        config = self.config
+        thresholds = dict.fromkeys(self.ontology.names, config.box_threshold)
+        thresholds |= config.class_threshold
+        lowest = min(config.box_threshold, *thresholds.values())
+        found = self.detector.detect([r.image() for r in batch], self.ontology, lowest)
+        return [
+            replace(r, objects=select(o, thresholds, config.nms_iou, r.width, r.height))
+            for r, o in zip(batch, found, strict=True)
+        ]
+
+
+def select(
+    found: Objects, thresholds: Mapping[str, float], nms_iou: float, width: int, height: int
+) -> Objects:
+    """The boxes that become labels, best first.
+
+    Boxes are clipped to the image and those without area go. Then the thresholds; then negative
+    prompts take the boxes that they overlap with a higher score; then suppression within a class.
+
+    Args:
+        found: what a detector gave; negatives have the label `NEGATIVE`.
+        thresholds: lowest score by class.
+        nms_iou: overlap (IoU) above which the lower-scored box goes; 1 keeps all.
+        width, height: of the image, pixels.
+    """
+    found = replace(found, xyxy=clip_boxes(found.xyxy, width, height))
+    low = np.array([thresholds.get(label, 0.0) for label in found.label], np.float32)
+    area = (found.xyxy[:, 2:] > found.xyxy[:, :2]).all(axis=1)
+    found = found[area & (found.score >= low)]
+    found = found[np.argsort(-found.score, kind="stable")]
+    if len(found) == 0:
+        return found
+    if nms_iou < 1:
+        found = found[~_lost_to_negatives(found, nms_iou)]
+        found = found[_survives(found, nms_iou)]
+    return found[found.label != NEGATIVE]
+
+
+def _lost_to_negatives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
+    from supervision import box_iou_batch
+
+    negative = found.label == NEGATIVE
+    lost = np.zeros(len(found), bool)
+    if negative.any():
+        overlap = box_iou_batch(found.xyxy, found.xyxy[negative]) > nms_iou
+        better = found.score[negative][None, :] > found.score[:, None]
+        lost = (overlap & better).any(axis=1) & ~negative
+    return lost
+
+
+def _survives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
+    from supervision import box_non_max_suppression
+
+    _, classes = np.unique(found.label.astype(str), return_inverse=True)
+    boxes = np.column_stack([found.xyxy, found.score, classes]).astype(np.float64)
+    kept: npt.NDArray[np.bool_] = box_non_max_suppression(boxes, iou_threshold=nms_iou)
+    return kept

@@ -1,0 +1,101 @@
+"""Shared fixtures: generated photos, and small random checkpoints in the published format."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPO = Path(__file__).parents[1]
+SAMPLE = REPO / "sample_data"
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+WORDS = ["red", "white", "blood", "cell", "platelet", "cat", "dog", "black", "smudge", "cell2"]
+
+
+def make_photos(folder: Path, count: int, size: tuple[int, int] = (96, 64)) -> list[Path]:
+    """Distinct photos of random blobs, as PNG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for i in range(count):
+        rng = np.random.default_rng(i)
+        coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        path = folder / f"{i:04d}.png"
+        Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path)
+        paths.append(path)
+    return paths
+
+
+def save_random_detector(folder: Path, *, seed: int = 0, max_text_len: int = 256) -> Path:
+    """A genuine Grounding DINO checkpoint with random weights, some 0.2 M parameters."""
+    import torch
+    from transformers import (
+        BertConfig,
+        BertTokenizerFast,
+        ConvNextConfig,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        GroundingDinoImageProcessor,
+        GroundingDinoProcessor,
+    )
+
+    torch.manual_seed(seed)
+    config = GroundingDinoConfig(
+        backbone_config=ConvNextConfig(
+            depths=[1, 1, 1, 1], hidden_sizes=[8, 16, 24, 32], out_indices=[2, 3, 4]
+        ),
+        text_config=BertConfig(
+            vocab_size=1100,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+        ),
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        num_queries=20,
+        num_feature_levels=3,
+        max_text_len=max_text_len,
+        dropout=0.0,
+    )
+    model = GroundingDinoForObjectDetection(config).eval()
+    vocabulary = [f"[unused{i}]" for i in range(1100)]
+    special = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 1012: ".", 1029: "?"}
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    tokens = [*WORDS, *letters, *(f"##{c}" for c in letters)]
+    for i, token in {**special, **{200 + i: t for i, t in enumerate(tokens)}}.items():
+        vocabulary[i] = token
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    image_processor = GroundingDinoImageProcessor(
+        size={"shortest_edge": 64, "longest_edge": 96}, do_pad=True
+    )
+    GroundingDinoProcessor(image_processor, tokenizer).save_pretrained(folder)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def random_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_random_detector(tmp_path_factory.mktemp("models") / "random")
+
+
+@pytest.fixture(scope="session")
+def detector() -> Path:
+    """The small trained detector that the sample ships."""
+    return SAMPLE / "models" / "detector"
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text("utf-8"))

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autolabel.models.base import NEGATIVE
+from autolabel.stages.detect import select
+from autolabel.types import Objects
+
+
+def chosen(
+    boxes: list[tuple[str, float, list[float]]], nms_iou: float = 0.5, **thresholds: float
+) -> list[tuple[str, float]]:
+    labels, scores, xyxy = zip(*boxes, strict=True)
+    found = Objects.create(labels, scores, xyxy)
+    limits = {"cat": 0.3, "dog": 0.3, **thresholds}
+    kept = select(found, limits, nms_iou, 100, 50)
+    return [(label, round(float(s), 2)) for label, s in zip(kept.label, kept.score, strict=True)]
+
+
+A, NEAR_A, FAR = [10, 10, 30, 30], [11, 10, 31, 30], [60, 10, 80, 30]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "options", "expected"),
+    [
+        # thresholds, one of them a class's own; equal to the threshold is enough
+        (
+            [("cat", 0.3, A), ("cat", 0.29, FAR), ("dog", 0.35, FAR)],
+            {"dog": 0.4},
+            [("cat", 0.3)],
+        ),
+        # overlaps within a class go, between classes stay; best first
+        (
+            [("cat", 0.5, A), ("cat", 0.9, NEAR_A), ("dog", 0.6, A)],
+            {},
+            [("cat", 0.9), ("dog", 0.6)],
+        ),
+        # suppression off
+        ([("cat", 0.5, A), ("cat", 0.9, A)], {"nms_iou": 1.0}, [("cat", 0.9), ("cat", 0.5)]),
+        # a negative takes the boxes under it that score lower, and is gone itself
+        (
+            [("cat", 0.5, A), (NEGATIVE, 0.8, NEAR_A), ("dog", 0.9, A), ("cat", 0.4, FAR)],
+            {},
+            [("dog", 0.9), ("cat", 0.4)],
+        ),
+        # outside the image nothing is left
+        ([("cat", 0.9, [100, 0, 120, 20]), ("cat", 0.8, [-9, 0, 0, 20])], {}, []),
+    ],
+)
+def test_select(boxes: list, options: dict, expected: list) -> None:
+    assert chosen(boxes, **options) == expected
+
+
+def test_boxes_are_clipped_to_the_image() -> None:
+    found = Objects.create(["cat"], [0.9], [[-3, -4, 120, 20.5]])
+    assert select(found, {"cat": 0.3}, 0.5, 100, 50).xyxy.tolist() == [[0, 0, 100, 20.5]]
+
+
+def test_nothing_found() -> None:
+    assert len(select(Objects.empty(), {"cat": 0.3}, 0.5, 100, 50)) == 0
+
+
+def test_evidence_stays_with_its_box() -> None:
+    found = Objects.create(
+        ["cat", "cat"],
+        np.array([0.4, 0.9]),
+        [A, FAR],
+        prompt=["kitten", "cat"],
+        scores=[{"detector": 0.4}, {"detector": 0.9}],
+    )
+    kept = select(found, {"cat": 0.3}, 0.5, 100, 50)
+    assert kept.prompt.tolist() == ["cat", "kitten"]
+    assert [s["detector"] for s in kept.scores] == [0.9, 0.4]

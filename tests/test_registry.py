@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autolabel import registry
+from autolabel.errors import AutolabelError
+
+
+def test_a_folder_is_known_by_its_content(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "grounding-dino"}', "utf-8")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    first = registry.locate("detector", str(folder))
+    assert first.revision.startswith("sha256:")
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert registry.locate("detector", str(moved)).revision == first.revision
+    (moved / "README.md").write_text("prose does not count", "utf-8")
+    assert registry.locate("detector", str(moved)).revision == first.revision
+    (moved / "model.safetensors").write_bytes(b"other weights")
+    assert registry.locate("detector", str(moved)).revision != first.revision
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("grounding-dino-tny", "there is no model 'grounding-dino-tny'", "'grounding-dino-tiny'"),
+        ("./nowhere/at/all", "there is no model", "a folder that exists"),
+        ("grounding-dino-tiny", "cannot be fetched", "hf download IDEA-Research/"),
+        ("someone/something", "cannot be fetched", "--model sample_data/models/detector"),
+        ("a b/c d", "there is no model", "hub id"),
+    ],
+)
+def test_a_model_that_is_not_here(
+    name: str, message: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(AutolabelError) as e:
+        registry.locate("detector", name, fetch=False)
+    assert message in e.value.message
+    assert hint in e.value.hint
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(AutolabelError, match=r"no config\.json"):
+        registry.locate("detector", str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}), "utf-8")
+    with pytest.raises(AutolabelError, match="is a bert checkpoint, not a detector"):
+        registry.load(registry.locate("detector", str(tmp_path)), "cpu")
+
+
+def test_every_adapter_can_be_imported() -> None:
+    import importlib
+
+    for adapters in registry.ADAPTERS.values():
+        for target in adapters.values():
+            module, _, name = target.partition(":")
+            assert callable(getattr(importlib.import_module(module), name))
