@@ -8,6 +8,7 @@ hidden, and takes its place when it is complete.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -30,6 +31,8 @@ from autolabel.types import Record, from_table, to_table
 
 SOURCE_DIGEST = b"autolabel.source"
 LOCK = ".lock"
+REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+"""Errors with which a disk or folder refuses a write, and would refuse the next one."""
 
 
 @dataclass(frozen=True)

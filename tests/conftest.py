@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ REPO = Path(__file__).parents[1]
 SAMPLE = REPO / "sample_data"
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before anything loads torch
 
 WORDS = ["red", "white", "blood", "cell", "platelet", "cat", "dog", "black", "smudge", "cell2"]
 
@@ -97,5 +101,31 @@ def detector() -> Path:
     return SAMPLE / "models" / "detector"
 
 
-def read_json(path: Path) -> dict:
-    return json.loads(path.read_text("utf-8"))
+@dataclass
+class Finished:
+    """What a command printed and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Finished]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run one command in this process."""
+    from autolabel.cli import main
+
+    def command(*arguments: object) -> Finished:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(a) for a in arguments])
+        printed = capsys.readouterr()
+        return Finished(int(end.value.code or 0), printed.out, printed.err)
+
+    return command

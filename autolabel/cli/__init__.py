@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 import typer
@@ -32,6 +33,14 @@ def _run(arguments: list[str] | None) -> int:
     except TyperException as e:
         problem(*_worded(e))
         return 2
+    except OSError as e:
+        from autolabel.store import REFUSED, not_writable
+
+        if e.errno not in REFUSED:
+            raise
+        refused = not_writable(Path(e.filename or "the disk"), e)
+        problem(refused.message, refused.hint)
+        return refused.exit_status
     except (KeyboardInterrupt, typer.Abort):
         return 130
 
@@ -43,8 +52,8 @@ def _worded(error: Exception) -> tuple[str, str]:
     possible = getattr(error, "possibilities", None)
     where = context.command_path if context else "autolabel"
     message = message.split(" Did you mean")[0].split(" (Possible")[0].rstrip(".")
-    if not possible and isinstance(context, typer.Context) and "No such command" in message:
-        known = list(getattr(context.command, "commands", {}))
+    known = list(getattr(getattr(context, "command", None), "commands", {}))
+    if known and "No such command" in message:
         return message, suggest(message.split("'")[1], known, "the commands are")
     if possible:
         return message, f"did you mean {', '.join(sorted(possible))}?"

@@ -203,7 +203,7 @@ def run(
 @app.command()
 def status(workspace: Given, json: Json = False) -> None:
     """Show the layers: counts, and what is stale or unfinished."""
-    from autolabel.cli.run import status_of
+    from autolabel.cli.state import status_of
 
     show.status(status_of(_existing(workspace)), json)
 
@@ -275,7 +275,7 @@ def _move_source(workspace: Workspace, root: Path | None) -> None:
 
 
 def _finished(stage: str, done: Done, workspace: Workspace, json: bool) -> None:
-    from autolabel.cli.run import status_of
+    from autolabel.cli.state import status_of
 
     show.stage_done(stage, done)
     if json:

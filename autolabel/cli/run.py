@@ -1,4 +1,4 @@
-"""What `run`, `status` and `evaluate` do beyond calling one function."""
+"""What `run` and `evaluate` do beyond calling one function."""
 
 from __future__ import annotations
 
@@ -16,30 +16,6 @@ from autolabel.evaluate import evaluate, match_truth, to_json
 from autolabel.export import export, is_current
 from autolabel.store import Layer, Workspace, write_atomic
 from autolabel.truth import Truth, read_truth
-
-
-def status_of(workspace: Workspace) -> dict[str, Any]:
-    """The state of every layer, as JSON values."""
-    layers: dict[str, Any] = {}
-    for state in workspace.states():
-        manifest, counts = state.layer.manifest, state.layer.counts()
-        layers[state.layer.name] = {
-            "shards": state.shards,
-            "missing_shards": state.missing,
-            "stale_shards": state.stale,
-            "stale": state.stale > 0,
-            "complete": state.complete,
-            "images": counts.images,
-            "objects": counts.objects,
-            "kept": counts.kept,
-            "errors": counts.errors,
-            "splits": dict(sorted(counts.splits.items())),
-            "source": state.source,
-            "settings": manifest.settings,
-            "model": manifest.model,
-            "version": manifest.version,
-        }
-    return {"workspace": str(workspace.path), "layers": layers}
 
 
 def measure(

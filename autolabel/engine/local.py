@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections import deque
@@ -12,12 +11,8 @@ from dataclasses import dataclass, replace
 
 from autolabel.engine.base import Progress, Stage, Task
 from autolabel.errors import AutolabelError
-from autolabel.store import Layer, not_writable
+from autolabel.store import REFUSED, Layer, not_writable
 from autolabel.types import Record
-
-FATAL = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EPERM}
-"""Write errors that the next shard would meet too."""
-
 
 @dataclass
 class _Shard:
@@ -208,7 +203,7 @@ def _drain(writing: _Writing, layer: Layer, progress: Progress, *, leave: int) -
         try:
             future.result()
         except OSError as e:
-            if e.errno in FATAL:
+            if e.errno in REFUSED:
                 raise not_writable(layer.path, e) from e
             progress.failures.append((index, str(e)))
         else:

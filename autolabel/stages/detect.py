@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +44,7 @@ class Detect:
         self.config = config
         self.ontology = ontology
         self.source_root = source_root
+        _supervision()  # before the threads start, whose warnings this import would touch
         self.detector: Detector = registry.load(located, device)
 
     def wants(self, record: Record) -> bool:
@@ -93,21 +97,28 @@ def select(
 
 
 def _lost_to_negatives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
-    from supervision import box_iou_batch
-
     negative = found.label == NEGATIVE
     lost = np.zeros(len(found), bool)
     if negative.any():
-        overlap = box_iou_batch(found.xyxy, found.xyxy[negative]) > nms_iou
+        overlap = _supervision().box_iou_batch(found.xyxy, found.xyxy[negative]) > nms_iou
         better = found.score[negative][None, :] > found.score[:, None]
         lost = (overlap & better).any(axis=1) & ~negative
     return lost
 
 
 def _survives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
-    from supervision import box_non_max_suppression
-
     _, classes = np.unique(found.label.astype(str), return_inverse=True)
     boxes = np.column_stack([found.xyxy, found.score, classes]).astype(np.float64)
-    kept: npt.NDArray[np.bool_] = box_non_max_suppression(boxes, iou_threshold=nms_iou)
+    kept: npt.NDArray[np.bool_] = _supervision().box_non_max_suppression(
+        boxes, iou_threshold=nms_iou
+    )
     return kept
+
+
+@functools.cache
+def _supervision() -> ModuleType:
+    with warnings.catch_warnings():
+        # It is told off for lacking OpenCV, which what is used here does not touch.
+        warnings.simplefilter("ignore")
+        import supervision
+    return supervision
