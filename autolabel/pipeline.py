@@ -80,7 +80,7 @@ def ingest(
         raise AutolabelError("no images are named", hint="name files or folders to ingest")
     found = find_images(config.source)
     inside = workspace.path.resolve()  # exports and the like, where the source holds the workspace
-    paths = [path for path in found.paths if inside not in path.resolve().parents]
+    paths = [p for p in found.paths if not p.parent.resolve().is_relative_to(inside)]
     with workspace.lock():
         if inherit:
             config = _inherited(workspace, config)

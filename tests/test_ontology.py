@@ -17,7 +17,11 @@ def test_a_class_gathers_its_prompts_and_keeps_its_place() -> None:
     ("data", "classes", "negatives"),
     [
         # our own layout
-        ({"classes": {"a": ["x", "y"], "b": "z"}, "negatives": ["n"]}, {"a": ("x", "y"), "b": ("z",)}, ("n",)),
+        (
+            {"classes": {"a": ["x", "y"], "b": "z"}, "negatives": ["n"]},
+            {"a": ("x", "y"), "b": ("z",)},
+            ("n",),
+        ),
         # a bare list of names
         ({"classes": ["a", "b"]}, {"a": ("a",), "b": ("b",)}, ()),
         # a class without prompts is its own prompt
@@ -43,7 +47,10 @@ def test_mappings(data: dict, classes: dict, negatives: tuple) -> None:
         (lambda: Ontology.from_mapping([]), "not a mapping"),
         (lambda: Ontology.from_mapping({"x": 3}), "not text"),
         (lambda: Ontology.from_mapping({"classes": {}}), "neither a list nor a mapping"),
-        (lambda: Ontology.from_mapping({"classes": ["a"], "negative": []}), "unknown key 'negative'"),
+        (
+            lambda: Ontology.from_mapping({"classes": ["a"], "negative": []}),
+            "unknown key 'negative'",
+        ),
     ],
 )
 def test_what_is_no_ontology_is_refused_with_a_hint(build, message: str) -> None:

@@ -170,7 +170,10 @@ def test_two_processes_are_told_apart(workspace: Workspace) -> None:
         text=True,
     )
     assert other.stdout is not None and other.stdout.readline() == "locked\n"
-    with pytest.raises(AutolabelError, match=f"in use by process {other.pid} on "), workspace.lock():
+    with (
+        pytest.raises(AutolabelError, match=f"in use by process {other.pid} on "),
+        workspace.lock(),
+    ):
         pass
     other.kill()
     other.communicate()
@@ -201,7 +204,10 @@ def test_counts_come_from_the_columns(workspace: Workspace) -> None:
     layer = make(
         workspace,
         "filter",
-        [[Record("1", "1", objects=two), Record("2", "2", error="no")], [Record("3", "3", split="leak")]],
+        [
+            [Record("1", "1", objects=two), Record("2", "2", error="no")],
+            [Record("3", "3", split="leak")],
+        ],
     )
     counts = layer.counts()
     assert (counts.images, counts.objects, counts.kept, counts.errors) == (3, 2, 1, 1)

@@ -30,7 +30,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": BASE
     | {"store", "formats", "ops", "models.base", "registry", "types", "config", "ontology"},
     "evaluate": BASE
-    | {"store", "formats", "truth", "ops", "models.base", "registry", "types", "config", "ontology"},
+    | {
+        "store",
+        "formats",
+        "truth",
+        "ops",
+        "models.base",
+        "registry",
+        "types",
+        "config",
+        "ontology",
+    },
     "pipeline": BASE
     | {"store", "stages", "engine", "ops", "registry", "types", "config", "ontology"},
 }

@@ -201,7 +201,13 @@ def exported(done: Any, as_json: bool) -> None:
         return
     parts = [f"{done.images} images", f"{done.objects} objects"]
     parts += [f"{n} {reason}" for reason, n in done.skipped.items()]
+    if done.empty_boxes:
+        parts.append(f"{done.empty_boxes} boxes without area left out")
     message(f"export: {', '.join(parts)} -> {done.out}")
+    for line in done.problems[:10]:
+        message(f"  left out: {one_line(line)}")
+    if len(done.problems) > 10:
+        message(f"  and {len(done.problems) - 10} more")
 
 
 def status(state: dict[str, Any], as_json: bool) -> None:

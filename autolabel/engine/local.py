@@ -14,6 +14,7 @@ from autolabel.errors import AutolabelError
 from autolabel.store import REFUSED, Layer, not_writable
 from autolabel.types import Record
 
+
 @dataclass
 class _Shard:
     """A shard on its way.

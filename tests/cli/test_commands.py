@@ -44,9 +44,7 @@ def test_version_and_help(run: Run) -> None:
         assert (command.callback.__doc__ or "").split()[0] in done.out
 
 
-def test_detect_on_a_folder_ingests_it_first(
-    run: Run, photos: Path, random_detector: Path
-) -> None:
+def test_detect_on_a_folder_ingests_it_first(run: Run, photos: Path, random_detector: Path) -> None:
     workspace = labelled(run, photos, random_detector, "--json")
     layers = run("status", workspace, "--json").json()["layers"]
     assert list(layers) == ["scan", "images", "detect"]

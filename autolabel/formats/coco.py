@@ -1,0 +1,213 @@
+"""COCO detection and segmentation JSON: https://cocodataset.org/#format-data."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as rle
+
+from autolabel.errors import AutolabelError
+from autolabel.formats.labelled import FAR, LabelledImage, class_ids
+from autolabel.ops.boxes import box_areas, xywh_to_xyxy
+from autolabel.types import Objects, Record
+
+LISTS = ("images", "annotations", "categories")
+"""The keys of a COCO file, each a list."""
+
+_HINT = "the file must be a COCO detection file: images, annotations and categories"
+
+
+def to_coco(
+    records: Iterable[Record], names: Sequence[str], file_names: Iterable[str]
+) -> dict[str, Any]:
+    """A COCO dict of the kept objects; images without any are in it too.
+
+    Args:
+        records: the images.
+        names: classes in the order of their ids; category ids start at 1.
+        file_names: `file_name` of each record.
+
+    Raises:
+        ValueError: a label is not in `names`, or the lengths differ.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, (record, file_name) in enumerate(zip(records, file_names, strict=True), 1):
+        size = {"width": record.width, "height": record.height}
+        images.append({"id": image_id, "file_name": file_name, **size})
+        for fields in _annotations(record, names):
+            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **fields})
+    categories = [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(names, 1)]
+    return {
+        "info": {"description": "labelled by autolabel"},
+        "licenses": [],
+        "categories": categories,
+        "images": images,
+        "annotations": annotations,
+    }
+
+
+def _annotations(record: Record, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    kept = record.objects.kept
+    # Corners are rounded before sizes are taken, so that x + w is the rounded right edge.
+    corners = np.round(kept.xyxy.astype(np.float64), 3)
+    sizes = np.round(corners[:, 2:] - corners[:, :2], 3)
+    for i, class_id in enumerate(class_ids(kept, names)):
+        (x, y), (w, h) = corners[i, :2].tolist(), sizes[i].tolist()
+        segmentation: Any = []
+        area = round(w * h, 3)
+        if kept.mask[i] is not None:
+            counts, size = kept.mask[i], [record.height, record.width]
+            area = float(rle.area({"size": size, "counts": counts}))
+            segmentation = {"size": size, "counts": counts.decode("ascii")}
+        yield {
+            "category_id": class_id + 1,
+            "bbox": [x, y, w, h],
+            "area": area,
+            "iscrowd": 0,
+            "segmentation": segmentation,
+            "score": float(str(kept.score[i])),  # 0.35, not 0.3499999940395355
+        }
+
+
+def dump(data: Mapping[str, Any]) -> Iterator[str]:
+    """A COCO dict as JSON text in pieces, one image or annotation a line.
+
+    ASCII, because pycocotools opens files in whatever encoding the system prefers.
+    """
+    yield "{"
+    for i, (key, value) in enumerate(data.items()):
+        yield f"{',' if i else ''}\n{json.dumps(key)}: "
+        if isinstance(value, list) and value:
+            for j, item in enumerate(value):
+                yield f"{',' if j else '['}\n{json.dumps(item)}"
+            yield "\n]"
+        else:
+            yield json.dumps(value)
+    yield "\n}\n"
+
+
+def from_coco(data: Any) -> tuple[tuple[str, ...], list[LabelledImage]]:
+    """Class names in the order of their ids, and the images in the order of the file.
+
+    Polygons and RLE become compressed RLE, where the image's size is given. A box that is absent
+    is taken from the segmentation; one of negative size is turned the right way round.
+
+    Raises:
+        AutolabelError: a key is missing, or an id leads nowhere.
+    """
+    images, annotations, categories = (_listed(data, key) for key in LISTS)
+    by_id = {c["id"]: str(c["name"]) for c in _with_keys(categories, "categories", "id", "name")}
+    rows: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for a in _with_keys(annotations, "annotations", "image_id", "category_id"):
+        if a["category_id"] not in by_id:
+            raise AutolabelError(
+                f"annotation {a.get('id')} has category_id {a['category_id']!r}, "
+                "which is no category",
+                hint="add the category to the file, or remove the annotation",
+            )
+        rows[a["image_id"]].append(a)
+    known = [i["id"] for i in _with_keys(images, "images", "id", "file_name")]
+    if len(set(known)) < len(known):
+        raise AutolabelError("two images have the same id", hint="give each image its own id")
+    for image_id in rows.keys() - set(known):
+        raise AutolabelError(
+            f"annotation {rows[image_id][0].get('id')} has image_id {image_id!r}, "
+            "which is no image",
+            hint="add the image to the file, or remove the annotation",
+        )
+    names = tuple(dict.fromkeys(by_id[key] for key in sorted(by_id, key=_numbers_first)))
+    return names, [_image(image, rows[image["id"]], by_id) for image in images]
+
+
+def _numbers_first(key: Any) -> tuple[bool, Any]:
+    return (False, key) if isinstance(key, int) else (True, str(key))
+
+
+def _listed(data: Any, key: str) -> list[Any]:
+    value = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(value, list):
+        raise AutolabelError(f"there is no list {key!r} in the file", hint=_HINT)
+    return value
+
+
+def _with_keys(rows: list[Any], what: str, *keys: str) -> list[dict[str, Any]]:
+    for i, row in enumerate(rows):
+        missing = [k for k in keys if k not in row] if isinstance(row, dict) else list(keys)
+        if missing:
+            raise AutolabelError(f"entry {i} of {what!r} has no {missing[0]!r}", hint=_HINT)
+        for key in keys:
+            if isinstance(row[key], list | dict):
+                raise AutolabelError(f"entry {i} of {what!r} has a wrong {key!r}", hint=_HINT)
+    return rows
+
+
+def _image(
+    image: dict[str, Any], rows: Sequence[dict[str, Any]], by_id: Mapping[Any, str]
+) -> LabelledImage:
+    width, height = (_pixels(image.get(key)) for key in ("width", "height"))
+    masks = [_mask(row.get("segmentation"), width, height) for row in rows]
+    boxes = xywh_to_xyxy([_bbox(row, mask) for row, mask in zip(rows, masks, strict=True)])
+    objects = Objects.create(
+        [by_id[row["category_id"]] for row in rows],
+        [_score(row.get("score")) for row in rows],
+        boxes,
+        mask=[None if mask is None else mask["counts"] for mask in masks],
+    )
+    crowd = np.array([bool(row.get("iscrowd")) for row in rows], dtype=bool)
+    ignore = crowd | (box_areas(boxes) == 0)
+    return LabelledImage(str(image["file_name"]), width, height, objects, ignore)
+
+
+def _pixels(value: Any) -> int:
+    return value if isinstance(value, int) and 0 < value < 1_000_000 else 0
+
+
+def _score(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else 1.0
+
+
+def _bbox(row: Mapping[str, Any], mask: Any) -> list[float]:
+    given = row.get("bbox")
+    if given:
+        try:
+            box = [float(v) for v in given]
+        except (TypeError, ValueError):
+            box = []
+        if len(box) == 4 and all(abs(v) < FAR for v in box):
+            return box
+    elif mask is not None:
+        return [float(v) for v in rle.toBbox(mask)]
+    raise AutolabelError(
+        f"annotation {row.get('id')} has no usable bbox: {given!r}",
+        hint="write bbox as [left, top, width, height] in pixels",
+    )
+
+
+def _mask(segmentation: Any, width: int, height: int) -> Any:
+    """COCO's compressed RLE object of the image's size, or None where there is none."""
+    if not segmentation or not width or not height:
+        return None
+    size = [height, width]
+    if isinstance(segmentation, dict):
+        counts = segmentation.get("counts")
+        if segmentation.get("size") != size or not counts:
+            return None
+        if isinstance(counts, str):
+            return {"size": size, "counts": counts.encode()}
+        return rle.frPyObjects({"size": size, "counts": counts}, height, width)
+    try:
+        polygons = [np.asarray(p, dtype=np.float64).ravel() for p in segmentation]
+    except (TypeError, ValueError):
+        return None
+    # pycocotools takes four numbers for a box, and memory in proportion to far-off points.
+    polygons = [p for p in polygons if len(p) >= 6 and len(p) % 2 == 0 and np.isfinite(p).all()]
+    if not polygons:
+        return None
+    reach = 2 * max(size)
+    bounded = [np.clip(p, -reach, reach).tolist() for p in polygons]
+    return rle.merge(rle.frPyObjects(bounded, height, width))

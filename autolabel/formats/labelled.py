@@ -1,0 +1,66 @@
+"""What every format shares: one image as an annotation file describes it, names, class ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.types import Objects
+
+FAR = 1e7
+"""Pixels; a coordinate beyond is a mistake (and so is NaN, which is not below)."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImage:
+    """One image of an annotation file.
+
+    Attributes:
+        file_name: as the file gives it; it may be a path, and a hostile one.
+        width, height: pixels; 0 where the file does not say.
+        objects: the labels, score 1 where the file has none.
+        ignore: (n,) bool, True where neither a hit nor a miss counts: crowds, difficult objects
+            and boxes without area.
+    """
+
+    file_name: str
+    width: int
+    height: int
+    objects: Objects
+    ignore: npt.NDArray[np.bool_]
+
+
+def inner_path(file_name: str) -> PurePosixPath | None:
+    """The path below a folder that an annotation file's file name stands for, or None.
+
+    An absolute path, a URL or one with ``..`` is cut to its last part, so that the result joined
+    to a folder never leads out of that folder.
+
+    >>> inner_path("val/a.jpg"), inner_path("../../etc/a.jpg"), inner_path(r"C:\\photos\\a.jpg")
+    (PurePosixPath('val/a.jpg'), PurePosixPath('a.jpg'), PurePosixPath('a.jpg'))
+    >>> inner_path("..") is None
+    True
+    """
+    if "\0" in file_name:
+        return None
+    posix, windows = PurePosixPath(file_name), PureWindowsPath(file_name)
+    if ".." not in windows.parts and not windows.anchor and "://" not in file_name:
+        return posix if posix.parts else None
+    return PurePosixPath(windows.name) if windows.name not in ("", "..") else None
+
+
+def class_ids(objects: Objects, names: Sequence[str]) -> list[int]:
+    """The index of each object's class in `names`.
+
+    Raises:
+        ValueError: a label is not one of the names.
+    """
+    ids = {name: i for i, name in enumerate(names)}
+    unknown = sorted(set(objects.label) - ids.keys())
+    if unknown:
+        raise ValueError(f"label {unknown[0]!r} is not in the ontology {list(names)}")
+    return [ids[label] for label in objects.label]
