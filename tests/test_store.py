@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -169,7 +168,8 @@ def test_two_processes_are_told_apart(workspace: Workspace) -> None:
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert other.stdout is not None and other.stdout.readline() == "locked\n"
+    assert other.stdout is not None
+    assert other.stdout.readline() == "locked\n"
     with (
         pytest.raises(AutolabelError, match=f"in use by process {other.pid} on "),
         workspace.lock(),
@@ -187,7 +187,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     with pytest.raises(TypeError):
         write_atomic(path, "not bytes")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 def test_leftovers_of_a_crash_are_cleared(workspace: Workspace) -> None:

@@ -100,7 +100,10 @@ def test_importing_loads_no_torch(module: str) -> None:
 
 
 def test_help_loads_neither_arrow_nor_numpy() -> None:
-    code = "import sys, autolabel.cli; sys.exit(', '.join({'numpy', 'pyarrow'} & set(sys.modules)) or None)"
+    code = (
+        "import sys, autolabel.cli\n"
+        "sys.exit(', '.join({'numpy', 'pyarrow'} & set(sys.modules)) or None)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -31,7 +31,8 @@ def _run(arguments: list[str] | None) -> int:
         problem(e.message, e.hint)
         return e.exit_status
     except TyperException as e:
-        problem(*_worded(e))
+        if str(e):  # without arguments it has printed the help, and there is nothing to add
+            problem(*_worded(e))
         return 2
     except OSError as e:
         from autolabel.store import REFUSED, not_writable

@@ -238,9 +238,9 @@ def models(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         data(rows)
         return
-    shown = Table()
+    shown = Table(box=None, pad_edge=False)
     for name in ("name", "task", "hub id", "licence", "on disk"):
-        shown.add_column(name, overflow="fold")
+        shown.add_column(name, overflow="fold", no_wrap=name in ("name", "task"))
     for row in rows:
         shown.add_row(
             row["name"], row["task"], row["hub_id"], row["licence"], "yes" if row["on_disk"] else ""

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +83,7 @@ def select(
         nms_iou: overlap (IoU) above which the lower-scored box goes; 1 keeps all.
         width, height: of the image, pixels.
     """
-    found = replace(found, xyxy=clip_boxes(found.xyxy, width, height))
+    found = replace(found, xyxy=clip_boxes(found.xyxy, width, height).astype(np.float32))
     low = np.array([thresholds.get(label, 0.0) for label in found.label], np.float32)
     area = (found.xyxy[:, 2:] > found.xyxy[:, :2]).all(axis=1)
     found = found[area & (found.score >= low)]
@@ -116,7 +116,7 @@ def _survives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
 
 
 @functools.cache
-def _supervision() -> ModuleType:
+def _supervision() -> Any:
     with warnings.catch_warnings():
         # It is told off for lacking OpenCV, which what is used here does not touch.
         warnings.simplefilter("ignore")
