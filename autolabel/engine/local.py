@@ -85,6 +85,15 @@ def run(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    raise_failures(layer, tasks, progress)
+
+
+def raise_failures(layer: Layer, tasks: Sequence[Task], progress: Progress) -> None:
+    """Say which shards failed, if any did.
+
+    Raises:
+        AutolabelError: some did.
+    """
     if progress.failures:
         index, reason = progress.failures[0]
         raise AutolabelError(

@@ -1,0 +1,94 @@
+"""What every engine does alike, run over each that is registered."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from autolabel.engine.base import Progress, Task
+from autolabel.errors import AutolabelError
+from autolabel.pipeline import ENGINES
+from autolabel.store import Layer, Manifest, Workspace
+from autolabel.types import Objects, Record
+
+
+class Widths:
+    """One box as wide as the image; refuses images that are named so."""
+
+    def __init__(self, refuse: str = "") -> None:
+        if refuse == "start":
+            raise AutolabelError("device cuda:7 is not there", hint="use --device cpu")
+        self.refuse = refuse
+
+    def wants(self, record: Record) -> bool:
+        return record.usable
+
+    def prepare(self, record: Record) -> Record:
+        return record
+
+    def __call__(self, batch: Sequence[Record]) -> list[Record]:
+        if any(r.uri == self.refuse for r in batch):
+            raise RuntimeError("no")
+        return [
+            replace(r, objects=Objects.create(["cat"], [0.5], [[0, 0, r.width, 4]])) for r in batch
+        ]
+
+
+def rows(shard: int, count: int = 5) -> list[Record]:
+    return [Record(f"{shard}-{i}", f"{shard}-{i}.jpg", 10 + i, 8) for i in range(count)]
+
+
+TASKS = [Task(i, 5, partial(rows, i), f"digest{i}") for i in range(6)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """One small cluster for all tests; without it each run starts its own."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield
+    ray.shutdown()
+
+
+def run(engine: str, folder: Path, refuse: str = "") -> tuple[Layer, Progress]:
+    layer = Workspace(folder / engine).begin("detect", Manifest("detect"), overwrite=False)
+    progress = Progress()
+    module = importlib.import_module(ENGINES[engine])
+    module.run(partial(Widths, refuse), layer, TASKS, progress, batch_size=2, workers=1)
+    return layer, progress
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_same_bytes_as_the_local_engine(engine: str, tmp_path: Path) -> None:
+    layer, progress = run(engine, tmp_path)
+    expected, _ = run("local", tmp_path / "reference")
+    assert layer.shards() == list(range(6))
+    assert [layer.digest(i) for i in range(6)] == [expected.digest(i) for i in range(6)]
+    assert (progress.images, progress.objects, progress.shards) == (30, 30, 6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_failing_image_costs_only_itself(engine: str, tmp_path: Path) -> None:
+    layer, progress = run(engine, tmp_path, "3-2.jpg")
+    assert [r.uri for r in layer.records() if r.error] == ["3-2.jpg"]
+    assert progress.errors == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_stage_that_does_not_start_says_why(engine: str, tmp_path: Path) -> None:
+    with pytest.raises(AutolabelError, match="device cuda:7 is not there"):
+        run(engine, tmp_path, "start")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_without_tasks_nothing_starts(engine: str, tmp_path: Path) -> None:
+    layer = Workspace(tmp_path).begin("detect", Manifest("detect"), overwrite=False)
+    module = importlib.import_module(ENGINES[engine])
+    module.run(lambda: pytest.fail("started"), layer, [], Progress(), batch_size=1)
