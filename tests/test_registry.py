@@ -24,13 +24,36 @@ def test_a_folder_is_known_by_its_content(tmp_path: Path) -> None:
     assert registry.locate("detector", str(moved)).revision != first.revision
 
 
+def hub_cache(cache: Path, hub_id: str, commit: str) -> None:
+    """What the hub client leaves behind after a download."""
+    home = cache / f"models--{hub_id.replace('/', '--')}"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs/main").write_text(commit, "utf-8")
+    snapshot = home / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text('{"model_type": "grounding-dino"}', "utf-8")
+    (snapshot / "model.safetensors").write_bytes(b"weights")
+
+
+def test_a_fetched_model_is_known_by_its_commit_and_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    hub_id = registry.MODELS["grounding-dino-tiny"].hub_id
+    hub_cache(tmp_path, hub_id, "a" * 40)
+    by_name = registry.locate("detector", "grounding-dino-tiny", fetch=False)
+    assert (by_name.name, by_name.revision) == (hub_id, "a" * 40)
+    assert registry.locate("detector", by_name.reference(), fetch=False) == by_name
+    assert registry.on_disk(hub_id)
+
+
 @pytest.mark.parametrize(
     ("name", "message", "hint"),
     [
         ("grounding-dino-tny", "there is no model 'grounding-dino-tny'", "'grounding-dino-tiny'"),
         ("./nowhere/at/all", "there is no model", "a folder that exists"),
         ("grounding-dino-tiny", "cannot be fetched", "hf download IDEA-Research/"),
-        ("someone/something", "cannot be fetched", "--model sample_data/models/detector"),
+        ("someone/something", "cannot be fetched", "sample_data/models/detector"),
         ("a b/c d", "there is no model", "hub id"),
     ],
 )
