@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.ontology import Ontology
@@ -35,6 +35,11 @@ class Config(BaseModel):
 class EngineConfig(Config):
     """How stages run; none of it changes what they find."""
 
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="local: this machine. ray: one model per GPU, on one machine or a cluster; "
+        "needs pip install 'autolabel[ray]'.",
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
@@ -307,17 +312,63 @@ class FilterConfig(Config):
                 raise ValueError(f"{template!r} must hold {{}} once, for the prompt")
         return value
 
-    @model_validator(mode="after")
-    def _complete(self) -> FilterConfig:
-        """A rule that needs a model cannot be on without it."""
+    def check(self) -> None:
+        """See that each rule has what it needs.
+
+        Raises:
+            UsageError: a rule is on whose model is not named.
+        """
         for model, names in (
             ("clip", ("clip_class", "clip_score", "clip_margin", "clip_image")),
             ("dinov2", ("dinov2_class", "dinov2_distance", "examples")),
         ):
-            on = [n for n in names if getattr(self, n) != type(self).model_fields[n].default]
+            on = [n for n in names if getattr(self, n) != FilterConfig.model_fields[n].default]
             if on and not getattr(self, model):
-                raise ValueError(f"{on[0]} needs a model: set {model}")
-        return self
+                raise UsageError(
+                    f"{on[0]} needs an embedder",
+                    hint=f"name one with --{model}, or {model}: in the file",
+                )
+
+
+class RefineConfig(Config):
+    """How boxes become masks."""
+
+    HOW: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    model: str = Field(
+        "sam-vit-base",
+        min_length=1,
+        description="Segmenter: a name from `autolabel models`, a hub id, a local folder or an "
+        "original SAM .pth file.",
+    )
+    multimask: bool = Field(
+        True,
+        description="Let the model give several masks a box and take the best by its own "
+        "estimate; otherwise its single mask.",
+    )
+    box_agreement: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Pass over a mask whose own box overlaps the prompt by less (IoU) while "
+        "another does not; 0 turns it off.",
+    )
+    box_margin: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="Cut off what lies farther outside the box than this share of its sides; off "
+        "by default.",
+    )
+    min_speck: int = Field(
+        0,
+        ge=0,
+        description="Drop parts of a mask with fewer pixels, all but the largest; 0 is off.",
+    )
+    fill_holes: int = Field(
+        0, ge=0, description="Fill holes of a mask with at most so many pixels; 0 is off."
+    )
+    tighten: bool = Field(False, description="Shrink or grow each box to its mask.")
 
 
 class ExportConfig(Config):
@@ -375,6 +426,7 @@ class PipelineConfig(Config):
     engine: EngineConfig = EngineConfig()
     ingest: IngestConfig
     detect: DetectConfig
+    refine: RefineConfig | None = None
     filter: FilterConfig | None = None
     export: tuple[ExportConfig, ...] = ()
     evaluate: EvaluateConfig | None = None
@@ -536,6 +588,7 @@ def _owner(model: type[Config], path: Sequence[str]) -> tuple[type[Config], list
         "engine": EngineConfig,
         "ingest": IngestConfig,
         "detect": DetectConfig,
+        "refine": RefineConfig,
         "filter": FilterConfig,
         "export": ExportConfig,
         "evaluate": EvaluateConfig,

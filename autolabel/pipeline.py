@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from autolabel import registry
-from autolabel.config import DetectConfig, EngineConfig, IngestConfig
+from autolabel.config import DetectConfig, EngineConfig, IngestConfig, RefineConfig
 from autolabel.engine import local
 from autolabel.engine.base import Progress, Stage, Task
 from autolabel.errors import AutolabelError
@@ -21,8 +23,12 @@ from autolabel.ops.files import common_root, find_images, from_uri, to_uri
 from autolabel.ops.images import content_id, read_bytes
 from autolabel.stages.detect import Detect
 from autolabel.stages.ingest import MarkRepeats, Scan, find_repeats
+from autolabel.stages.refine import Refine
 from autolabel.store import Layer, Manifest, Workspace, bound_to, write_atomic
 from autolabel.types import Record
+
+ENGINES = {"local": "autolabel.engine.local", "ray": "autolabel.engine.ray"}
+"""Engine -> module whose `run` it is."""
 
 LABELS = ("filter", "refine", "detect")
 """Layers with labels, newest stage first."""
@@ -126,7 +132,7 @@ def _scan(
     ]
     manifest = replace(manifest, source_root=str(root), shards=len(have) + len(tasks))
     layer = workspace.begin("scan", manifest, overwrite=overwrite)
-    _run("scan", partial(Scan, root), layer, tasks, engine, report, "ingest")
+    run_stage("scan", partial(Scan, root), layer, tasks, engine, report, "ingest")
     return workspace.finish(layer), len(uris)
 
 
@@ -179,7 +185,7 @@ def _mark(
         held_out = _scanned(holdout, engine)
         marks = find_repeats(scan.records(), held_out, near_bits=config.near_bits)
         make = partial(MarkRepeats, marks, min_side=config.min_side, max_aspect=config.max_aspect)
-        _run("images", make, layer, tasks, engine, silent)
+        run_stage("images", make, layer, tasks, engine, silent)
     layer.drop_beyond(scan)
     return workspace.finish(layer)
 
@@ -227,11 +233,11 @@ def detect(
             stage="detect",
             settings={**config.settings(), "ontology": ontology.to_mapping()},
             model=located.identity(),
-            origin={"model": str(located.path.resolve())},
+            origin={"model": located.reference()},
         )
         root = existing_root(workspace)
         make = partial(Detect, config, ontology, located, root, engine.device)
-        done = _derive(workspace, "detect", source, manifest, make, engine, overwrite, report)
+        done = derive(workspace, "detect", source, manifest, make, engine, overwrite, report)
         text = yaml.safe_dump(ontology.to_mapping(), sort_keys=False, allow_unicode=True)
         write_atomic(workspace.path / "ontology.yaml", text.encode())
         return done
@@ -277,6 +283,35 @@ def existing_root(workspace: Workspace) -> Path:
     return root
 
 
+def refine(
+    workspace: Workspace,
+    config: RefineConfig,
+    engine: EngineConfig,
+    *,
+    from_layer: str | None = None,
+    overwrite: bool = False,
+    report: Reporter = silent,
+) -> Done:
+    """Boxes to masks: the layer `refine`, by default of what `detect` found.
+
+    Raises:
+        AutolabelError: there is no model or no layer with labels, or the settings differ.
+    """
+    source = workspace.require(from_layer or "detect")
+    ontology_of(source)  # a layer without labels has no boxes
+    with workspace.lock():
+        located = registry.locate("segmenter", config.model)
+        manifest = Manifest(
+            stage="refine",
+            settings=config.settings(),
+            model=located.identity(),
+            origin={"model": located.reference()},
+        )
+        root = existing_root(workspace)
+        make = partial(Refine, config, located, root, engine.device)
+        return derive(workspace, "refine", source, manifest, make, engine, overwrite, report)
+
+
 def label_truth(
     workspace: Workspace,
     layer: Layer,
@@ -295,16 +330,41 @@ def label_truth(
     """
     key = hashlib.sha256("\n".join(sorted(map(_content, photos))).encode()).hexdigest()[:12]
     beside = Workspace(workspace.path / "evaluate" / key)
-    manifest = workspace.require("detect").manifest
-    config = DetectConfig.model_validate({**manifest.settings, "model": manifest.origin["model"]})
-    located = registry.locate("detector", config.model)
+    made_by = _history(layer)
+    found = DetectConfig.model_validate(_replayed("detector", made_by["detect"]))
+    masked = made_by.get("refine")
+    refined = RefineConfig.model_validate(_replayed("segmenter", masked)) if masked else None
+    ingest(beside, IngestConfig(source=tuple(map(str, photos)), near_bits=-1), engine)
+    done = detect(beside, found, engine, overwrite=True, report=report)
+    if refined is not None:
+        done = refine(beside, refined, engine, overwrite=True, report=report)
+    return done.layer
+
+
+def _history(layer: Layer) -> dict[str, Manifest]:
+    """Stage -> manifest, of a layer and those that it was made from."""
+    made_by: dict[str, Manifest] = {}
+    source: str | None = layer.name
+    while source is not None:
+        manifest = Layer(layer.path.parent / source, source).manifest
+        made_by[manifest.stage] = manifest
+        source = manifest.source["layer"] if manifest.source else None
+    return made_by
+
+
+def _replayed(task: str, manifest: Manifest) -> dict[str, Any]:
+    """The settings of a layer and the place of its model, to do the same again.
+
+    Raises:
+        AutolabelError: the model is no longer to be found, or has changed.
+    """
+    located = registry.locate(task, manifest.origin["model"])
     if manifest.model is None or located.revision != manifest.model["revision"]:
         raise AutolabelError(
-            f"the model in {located.path} is not the one that made {layer.name}/ any more",
-            hint="run autolabel detect with --overwrite first",
+            f"the model in {located.path} is not the one that made {manifest.stage}/ any more",
+            hint=f"run autolabel {manifest.stage} with --overwrite first",
         )
-    ingest(beside, IngestConfig(source=tuple(map(str, photos)), near_bits=-1), engine)
-    return detect(beside, config, engine, overwrite=True, report=report).layer
+    return {**manifest.settings, "model": manifest.origin["model"]}
 
 
 # -- shared -----------------------------------------------------------------------------------
@@ -318,7 +378,7 @@ def tasks_from(source: Layer, layer: Layer) -> list[Task]:
     ]
 
 
-def _derive(
+def derive(
     workspace: Workspace,
     name: str,
     source: Layer,
@@ -328,14 +388,15 @@ def _derive(
     overwrite: bool,
     report: Reporter,
 ) -> Done:
+    """Make a layer from another by a stage that needs nothing but the records; holds no lock."""
     layer = workspace.begin(name, bound_to(manifest, source), overwrite=overwrite)
     tasks = tasks_from(source, layer)
-    _run(name, make_stage, layer, tasks, engine, report)
+    run_stage(name, make_stage, layer, tasks, engine, report)
     layer.drop_beyond(source)
     return Done(workspace.finish(layer), sum(task.images for task in tasks))
 
 
-def _run(
+def run_stage(
     name: str,
     make_stage: Callable[[], Stage],
     layer: Layer,
@@ -344,9 +405,10 @@ def _run(
     report: Reporter,
     title: str = "",
 ) -> None:
+    """Run the engine over tasks; no stage is made where there are none."""
     if tasks:
         progress = report(title or name, sum(task.images for task in tasks))
-        local.run(
+        importlib.import_module(ENGINES[engine.engine]).run(
             make_stage,
             layer,
             tasks,

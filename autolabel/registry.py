@@ -1,7 +1,8 @@
 """From the name of a model to the folder that holds it and the class that runs it.
 
-A model is named by a registered name, a hub id (`owner/name`) or a local folder. The adapter class
-is looked up by the `model_type` that the checkpoint's own `config.json` states. Other packages add
+A model is named by a registered name, a hub id (`owner/name`), a local folder or an original `.pth`
+file. The adapter class is looked up by the `model_type` that the checkpoint's own `config.json`
+states. Other packages add
 names through the entry point group `autolabel.models`, each entry a `Registered`.
 """
 
@@ -25,11 +26,39 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
         "grounding-dino": "autolabel.models.grounding_dino:GroundingDino",
         "mm-grounding-dino": "autolabel.models.grounding_dino:GroundingDino",
     },
+    "segmenter": {
+        ".pth": "autolabel.models.segment_anything:SegmentAnything",
+        "sam": "autolabel.models.sam:Sam",
+        "sam2": "autolabel.models.sam:Sam",
+        "sam2_video": "autolabel.models.sam:Sam",
+        "sam_hq": "autolabel.models.sam:Sam",
+    },
+    "image-text": {
+        "altclip": "autolabel.models.image_text:ImageText",
+        "chinese_clip": "autolabel.models.image_text:ImageText",
+        "clip": "autolabel.models.image_text:ImageText",
+        "metaclip_2": "autolabel.models.image_text:ImageText",
+        "siglip": "autolabel.models.image_text:ImageText",
+        "siglip2": "autolabel.models.image_text:ImageText",
+    },
+    "image": {
+        "dinov2": "autolabel.models.image_only:ImageOnly",
+        "dinov2_with_registers": "autolabel.models.image_only:ImageOnly",
+        "dinov3_convnext": "autolabel.models.image_only:ImageOnly",
+        "dinov3_vit": "autolabel.models.image_only:ImageOnly",
+        "ijepa": "autolabel.models.image_only:ImageOnly",
+        "vit": "autolabel.models.image_only:ImageOnly",
+    },
 }
 """task -> `model_type` of the checkpoint -> "module:Class"."""
 
 ENTRY_POINTS = "autolabel.models"
-BUNDLED = {"detector": "sample_data/models/detector"}
+BUNDLED = {
+    "detector": "sample_data/models/detector",
+    "segmenter": "sample_data/models/segmenter",
+    "image-text": "sample_data/models/clip",
+    "image": "sample_data/models/dinov2",
+}
 """What a clone of the repository holds for each task; named in hints only."""
 
 _WEIGHTS = ("*.json", "*.txt", "*.model", "*.safetensors")
@@ -40,7 +69,7 @@ class Registered:
     """A name for a published checkpoint.
 
     Attributes:
-        task: `detector`.
+        task: a key of `ADAPTERS`.
         hub_id: `owner/name` on the Hugging Face hub.
         licence: of the weights, as the publisher states it.
     """
@@ -60,6 +89,23 @@ MODELS: Mapping[str, Registered] = {
     "mm-grounding-dino-tiny": Registered(
         "detector", "openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det", "Apache-2.0"
     ),
+    "sam-vit-base": Registered("segmenter", "facebook/sam-vit-base", "Apache-2.0"),
+    "sam-vit-large": Registered("segmenter", "facebook/sam-vit-large", "Apache-2.0"),
+    "sam-vit-huge": Registered("segmenter", "facebook/sam-vit-huge", "Apache-2.0"),
+    "sam-hq-vit-base": Registered("segmenter", "syscv-community/sam-hq-vit-base", "Apache-2.0"),
+    "sam2.1-hiera-tiny": Registered("segmenter", "facebook/sam2.1-hiera-tiny", "Apache-2.0"),
+    "sam2.1-hiera-small": Registered("segmenter", "facebook/sam2.1-hiera-small", "Apache-2.0"),
+    "clip-vit-base-patch32": Registered("image-text", "openai/clip-vit-base-patch32", "MIT"),
+    "clip-vit-large-patch14": Registered("image-text", "openai/clip-vit-large-patch14", "MIT"),
+    "siglip-base-patch16-224": Registered(
+        "image-text", "google/siglip-base-patch16-224", "Apache-2.0"
+    ),
+    "metaclip-b32": Registered("image-text", "facebook/metaclip-b32-400m", "CC-BY-NC-4.0"),
+    "dinov2-small": Registered("image", "facebook/dinov2-small", "Apache-2.0"),
+    "dinov2-base": Registered("image", "facebook/dinov2-base", "Apache-2.0"),
+    "dinov3-small": Registered(
+        "image", "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 licence"
+    ),
 }
 
 
@@ -69,15 +115,20 @@ class Located:
 
     Attributes:
         task: what it does.
-        name: hub id, or the folder's name.
-        path: folder with `config.json` and weights.
-        revision: commit on the hub, or `sha256:…` of a local folder's files.
+        name: hub id, or the folder's or file's name.
+        path: folder with `config.json` and weights, or an original `.pth` file.
+        revision: commit on the hub, or `sha256:…` of the local file or folder's files.
     """
 
     task: str
     name: str
     path: Path
     revision: str
+
+    def reference(self) -> str:
+        """What to give `locate` to find it again from anywhere on this machine."""
+        local = self.revision.startswith("sha256:")
+        return str(self.path.resolve()) if local else self.name
 
     def identity(self) -> dict[str, str]:
         """What a manifest records of it."""
@@ -98,7 +149,7 @@ def locate(task: str, name: str, *, fetch: bool = True) -> Located:
 
     Args:
         task: what the model must do, a key of `ADAPTERS`.
-        name: registered name, hub id or local folder.
+        name: registered name, hub id, local folder or original `.pth` file.
         fetch: whether the network may be used (`HF_HUB_OFFLINE` forbids it too).
 
     Raises:
@@ -107,6 +158,8 @@ def locate(task: str, name: str, *, fetch: bool = True) -> Located:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _local(task, name, folder)
+    if folder.is_file() and folder.suffix == ".pth":
+        return _original(task, folder)
     known = registered().get(name)
     if known is not None and known.task != task:
         raise AutolabelError(
@@ -136,7 +189,12 @@ def load(located: Located, device: str) -> Any:
 
 
 def model_type(folder: Path) -> str:
-    """The `model_type` in a checkpoint's `config.json`; empty where it states none."""
+    """The `model_type` in a checkpoint's `config.json`; empty where it states none.
+
+    A model that is a file has its suffix in place of one.
+    """
+    if folder.is_file():
+        return folder.suffix
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -155,6 +213,12 @@ def _local(task: str, name: str, folder: Path) -> Located:
         with path.open("rb") as file:
             sha.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return Located(task, folder.resolve().name, folder, f"sha256:{sha.hexdigest()}")
+
+
+def _original(task: str, file: Path) -> Located:
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return Located(task, file.name, file, f"sha256:{digest}")
 
 
 def _from_hub(task: str, name: str, hub_id: str, *, fetch: bool) -> Located:
@@ -179,8 +243,8 @@ def _from_hub(task: str, name: str, hub_id: str, *, fetch: bool) -> Located:
             reason = f"the hub does not answer ({type(e).__name__})"
     raise AutolabelError(
         f"model {name!r} is not in {constants.HF_HUB_CACHE} and cannot be fetched: {reason}",
-        hint=f"run `hf download {hub_id}` where there is a network, or use --model "
-        f"{BUNDLED.get(task, 'FOLDER')}",
+        hint=f"run `hf download {hub_id}` where there is a network, or name a local "
+        f"folder such as {BUNDLED.get(task, 'FOLDER')}",
     )
 
 

@@ -28,8 +28,11 @@ from filelock import FileLock, Timeout
 from autolabel import __version__
 from autolabel.errors import AutolabelError
 from autolabel.types import Record, from_table, to_table
+from autolabel.vectors import CROPS, from_vector_table, to_vector_table
 
 SOURCE_DIGEST = b"autolabel.source"
+EMBED = "embed"
+"""Folder of the layers `embed/NAME`, which hold the vectors of another layer's crops."""
 LOCK = ".lock"
 REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 """Errors with which a disk or folder refuses a write, and would refuse the next one."""
@@ -161,7 +164,13 @@ class Layer:
 
     def read(self, index: int) -> list[Record]:
         """The records of one shard."""
-        return from_table(self.table(index))
+        table = self.table(index)
+        return from_vector_table(table) if self.holds_vectors else from_table(table)
+
+    @property
+    def holds_vectors(self) -> bool:
+        """Whether its rows are embeddings, not labels."""
+        return self.name.startswith(f"{EMBED}/")
 
     def table(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
         """One shard, or some of its columns, as an Arrow table."""
@@ -183,6 +192,9 @@ class Layer:
         """What the layer holds, from its columns alone."""
         total = Counts()
         for index in self.shards():
+            if self.holds_vectors:
+                total += self._vector_counts(index)
+                continue
             table = self.table(index, ["error", "split", "objects.list.element.keep"])
             keep = table.column("objects").combine_chunks().flatten().field("keep")
             total += Counts(
@@ -194,6 +206,12 @@ class Layer:
             )
         return total
 
+    def _vector_counts(self, index: int) -> Counts:
+        table = self.table(index, ["error", CROPS])
+        crops = sum(len(chunk.flatten()) for chunk in table.column(CROPS).chunks)
+        errors = table.num_rows - table.column("error").null_count
+        return Counts(images=table.num_rows, objects=crops, kept=crops, errors=errors)
+
     def records(self) -> Iterator[Record]:
         """All records in order, one shard in memory at a time."""
         for index in self.shards():
@@ -201,7 +219,7 @@ class Layer:
 
     def write(self, index: int, records: Sequence[Record], source_digest: str | None) -> None:
         """Write one shard atomically; the same records give the same bytes."""
-        table = to_table(records)
+        table = to_vector_table(records) if self.holds_vectors else to_table(records)
         table = table.replace_schema_metadata({SOURCE_DIGEST: (source_digest or "").encode()})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
@@ -213,7 +231,10 @@ class Layer:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def source_digest(self, index: int) -> str:
-        """Digest of the source shard that this shard was made from; empty for a first layer."""
+        """Digest of the source shard that this shard was made from; empty for a first layer.
+
+        A ``+`` and a digest of what else went into the shard may follow.
+        """
         try:
             metadata = pq.read_schema(self.shard_path(index)).metadata or {}
         except (OSError, pa.ArrowException):
@@ -232,7 +253,9 @@ class Layer:
         """Shards of `source` that are missing here, or were made from other content."""
         have = set(self.shards())
         return [
-            i for i in source.shards() if i not in have or self.source_digest(i) != source.digest(i)
+            i
+            for i in source.shards()
+            if i not in have or self.source_digest(i).partition("+")[0] != source.digest(i)
         ]
 
     def drop_beyond(self, source: Layer) -> None:
@@ -271,8 +294,10 @@ class Workspace:
         """The layers that exist, sources before what was made from them, then by name."""
         if not self.path.is_dir():
             return []
-        folders = [p.parent for p in self.path.glob("[!.]*/manifest.json")]
-        found = {p.name: Layer(p, p.name) for p in sorted(folders)}
+        patterns = ("[!.]*/manifest.json", f"{EMBED}/[!.]*/manifest.json")
+        folders = [p.parent for pattern in patterns for p in self.path.glob(pattern)]
+        names = [p.relative_to(self.path).as_posix() for p in sorted(folders)]
+        found = {name: self.layer(name) for name in names}
 
         def depth(layer: Layer) -> int:
             source = layer.manifest.source
@@ -382,17 +407,19 @@ class Workspace:
 
     def _recover(self) -> None:
         """Finish or undo what a killed process left half done."""
-        for stray in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
-            stray.unlink(missing_ok=True)
-        for old in self.path.glob(".*.old"):
-            name = old.name[1:-4]
+        for pattern in (".*.tmp", "*/.*.tmp", f"{EMBED}/*/.*.tmp"):
+            for stray in self.path.glob(pattern):
+                stray.unlink(missing_ok=True)
+        for old in [*self.path.glob(".*.old"), *self.path.glob(f"{EMBED}/.*.old")]:
+            name = old.with_name(old.name[1:-4]).relative_to(self.path).as_posix()
             if not self.layer(name).exists:
                 fresh = self._next(name)
                 (fresh.path if fresh.exists else old).rename(self.path / name)
             shutil.rmtree(old, ignore_errors=True)
 
     def _next(self, name: str) -> Layer:
-        return Layer(self.path / f".{name}.next", name)
+        path = self.path / name
+        return Layer(path.with_name(f".{path.name}.next"), name)
 
     def begin(self, name: str, manifest: Manifest, *, overwrite: bool) -> Layer:
         """The layer to write into: the one that is there, or its hidden successor.
@@ -439,7 +466,7 @@ class Workspace:
         final = self.layer(layer.name)
         if layer.path == final.path:
             return final
-        old = self.path / f".{layer.name}.old"
+        old = final.path.with_name(f".{final.path.name}.old")
         if final.path.exists():
             final.path.rename(old)
         layer.path.rename(final.path)

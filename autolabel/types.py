@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -165,6 +165,8 @@ class Record:
         phash: 64-bit perceptual hash, 16 hexadecimal digits, or None.
         objects: what was found; empty means looked at, found nothing.
         pixels: upright RGB, uint8 (height, width, 3), while a stage runs; never stored.
+        vectors: embeddings by name, float32 (n, d), while a stage runs; stored in layers of their
+            own.
     """
 
     image_id: str
@@ -178,6 +180,9 @@ class Record:
     phash: str | None = None
     objects: Objects = field(default_factory=Objects.empty)
     pixels: npt.NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    vectors: Mapping[str, npt.NDArray[np.float32]] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     @property
     def usable(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.crash import Zygote
 
 REPO = Path(__file__).parents[1]
 SAMPLE = REPO / "sample_data"
@@ -90,6 +92,68 @@ def save_random_detector(folder: Path, *, seed: int = 0, max_text_len: int = 256
     return folder
 
 
+def save_random_segmenter(folder: Path, *, seed: int = 0) -> Path:
+    """A genuine SAM checkpoint with random weights, 64 pixels and some 30,000 parameters."""
+    import torch
+    from transformers import (
+        SamConfig,
+        SamImageProcessor,
+        SamMaskDecoderConfig,
+        SamModel,
+        SamProcessor,
+        SamPromptEncoderConfig,
+        SamVisionConfig,
+    )
+
+    torch.manual_seed(seed)
+    side = 64
+    vision = SamVisionConfig(
+        hidden_size=16,
+        output_channels=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=side,
+        patch_size=8,
+        window_size=4,
+        global_attn_indexes=[1],
+        num_pos_feats=16,
+        mlp_ratio=2.0,
+        initializer_range=0.02,
+    )
+    decoder = SamMaskDecoderConfig(
+        hidden_size=32, mlp_dim=32, num_attention_heads=2, iou_head_hidden_dim=16
+    )
+    prompts = SamPromptEncoderConfig(hidden_size=32, image_size=side, patch_size=8)
+    model = SamModel(
+        SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
+    ).eval()
+    with torch.no_grad():  # the library's start makes every mask nearly zero everywhere
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, 2 * parameter[0].numel() ** -0.5)
+    square = {"height": side, "width": side}
+    images = SamImageProcessor(
+        size={"longest_edge": side},
+        pad_size=square,
+        mask_size={"longest_edge": 16},
+        mask_pad_size={"height": 16, "width": 16},
+    )
+    SamProcessor(images).save_pretrained(folder)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def random_segmenter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_random_segmenter(tmp_path_factory.mktemp("models") / "random-sam")
+
+
+@pytest.fixture(scope="session")
+def segmenter() -> Path:
+    """The small trained segmenter that the sample ships."""
+    return SAMPLE / "models" / "segmenter"
+
+
 @pytest.fixture(scope="session")
 def random_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_random_detector(tmp_path_factory.mktemp("models") / "random")
@@ -129,3 +193,13 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Finished(int(end.value.code or 0), printed.out, printed.err)
 
     return command
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Runs commands in processes of their own that can be killed."""
+    one = Zygote()
+    yield one
+    one.stdin.close()
+    one.process.wait()
+    one.stdout.close()

@@ -2,90 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
-import pytest
-
 from tests.conftest import SAMPLE, make_photos
-
-# Imports once, then forks for every command, so that a trial costs no start-up.
-ZYGOTE = """
-import os, sys, json
-import autolabel.cli, autolabel.pipeline, autolabel.models.grounding_dino
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        sys.stdin.close()
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        autolabel.cli.main(json.loads(line))
-    print(pid, flush=True)
-    _, status = os.waitpid(pid, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-
-
-class Zygote:
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", ZYGOTE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.stdin, self.stdout = self.process.stdin, self.process.stdout
-
-    def start(self, arguments: list[str]) -> int:
-        self.stdin.write(json.dumps(arguments) + "\n")
-        self.stdin.flush()
-        return int(self.stdout.readline())
-
-    def wait(self) -> int:
-        return int(self.stdout.readline())
-
-    def run(self, arguments: list[str]) -> int:
-        self.start(arguments)
-        return self.wait()
-
-    def run_and_kill(self, arguments: list[str], seconds: float) -> int:
-        pid = self.start(arguments)
-        time.sleep(seconds)
-        subprocess.run(["kill", "-9", str(pid)], check=False, stderr=subprocess.DEVNULL)
-        return self.wait()
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    one = Zygote()
-    yield one
-    one.stdin.close()
-    one.process.wait()
-    one.stdout.close()
-
-
-def check_visible_files(workspace: Path) -> int:
-    """Read every visible file of a workspace; the number of shards."""
-    shards = 0
-    for path in workspace.rglob("*"):
-        if any(part.startswith(".") for part in path.relative_to(workspace).parts):
-            continue
-        if path.suffix == ".parquet":
-            pq.read_table(path)
-            shards += 1
-        elif path.suffix == ".json":
-            json.loads(path.read_text("utf-8"))
-    return shards
-
-
-def content(workspace: Path, layer: str) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in (workspace / layer).glob("*.parquet")}
+from tests.crash import Zygote, check_visible_files, content
 
 
 def test_kill_during_detect(zygote: Zygote, detector: Path, tmp_path: Path) -> None:

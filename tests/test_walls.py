@@ -21,11 +21,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": BASE | {"ontology"},
     "registry": BASE,
     "ops": BASE | {"types"},
-    "store": BASE | {"types"},
+    "store": BASE | {"types", "vectors"},
     "models": BASE | {"types", "ops", "ontology", "registry"},
     "formats": BASE | {"types", "ops", "ontology"},
+    "vectors": BASE | {"types"},
     "truth": BASE | {"types", "ops", "formats"},
-    "stages": BASE | {"models.base", "registry", "ops", "types", "config", "ontology"},
+    "stages": BASE | {"models.base", "registry", "ops", "types", "vectors", "config", "ontology"},
     "engine": BASE | {"store", "types"},
     "export": BASE
     | {"store", "formats", "ops", "models.base", "registry", "types", "config", "ontology"},
@@ -43,6 +44,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "pipeline": BASE
     | {"store", "stages", "engine", "ops", "registry", "types", "config", "ontology"},
+    "examples": BASE | {"truth", "ops", "models.base", "stages", "ontology"},
+    "filtering": BASE
+    | {"pipeline", "examples", "store", "stages", "engine", "registry", "types", "config"}
+    | {"ontology"},
+    "preview": BASE | {"store", "ops", "types", "ontology"},
 }
 LIBRARIES = {
     "typer": {"cli"},

@@ -15,8 +15,11 @@ from autolabel.config import (
     EngineConfig,
     EvaluateConfig,
     ExportConfig,
+    FilterConfig,
     IngestConfig,
+    RefineConfig,
     load_pipeline,
+    suggest,
 )
 from autolabel.errors import UsageError
 
@@ -72,8 +75,8 @@ def autolabel(
     """From a folder of raw images and a few words to a training dataset.
 
     Pretrained models are the annotation team: **ingest** images, **detect** what the prompts name,
-    **export** the labels, **evaluate** them against hand labels. **run** does all of it from one
-    file.
+    **refine** boxes to masks, **filter** out what does not belong, **export** the labels,
+    **evaluate** them against hand labels. **run** does all of it from one file.
     """
 
 
@@ -145,6 +148,73 @@ def detect(
 
 @app.command()
 @expand
+def filter(
+    workspace: Given,
+    from_layer: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="LAYER",
+            help="Layer whose labels to filter; refine by default, else detect.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show what each rule would reject, and write nothing."),
+    ] = False,
+    source_root: SourceRoot = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    *,
+    config: FilterConfig,
+    engine: EngineConfig,
+) -> None:
+    """Reject labels that do not belong, each with its reason: geometry, CLIP, DINOv2.
+
+    Without a rule, every label stays. Crops are embedded once per model; changing a threshold runs
+    no model.
+    """
+    from autolabel import filtering
+
+    home = _existing(workspace)
+    with show.Reporter() as report, show.stopping("run the same command again"):
+        if dry_run:
+            trials = filtering.try_rules(home, config, engine, from_layer=from_layer, report=report)
+            show.trials(trials, json)
+            return
+        _move_source(home, source_root)
+        done = filtering.filter_labels(
+            home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
+        )
+    _finished("filter", done, home, json)
+
+
+@app.command()
+@expand
+def refine(
+    workspace: Given,
+    from_layer: FromLayer = "detect",
+    source_root: SourceRoot = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    *,
+    config: RefineConfig,
+    engine: EngineConfig,
+) -> None:
+    """Turn the kept boxes into masks."""
+    from autolabel import pipeline
+
+    home = _existing(workspace)
+    with show.Reporter() as report, show.stopping("run the same command again"):
+        _move_source(home, source_root)
+        done = pipeline.refine(
+            home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
+        )
+    _finished("refine", done, home, json)
+
+
+@app.command()
+@expand
 def export(
     workspace: Given,
     source_root: SourceRoot = None,
@@ -198,6 +268,44 @@ def run(
 
     with show.Reporter() as report, show.stopping("run the same command again"):
         run_pipeline(load_pipeline(file, override or []), report)
+
+
+@app.command()
+def preview(
+    workspace: Given,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")],
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="Show rejected labels only.")
+    ] = False,
+    only: Annotated[
+        str | None, typer.Option("--class", metavar="NAME", help="Show one class only.")
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(metavar="LAYER", help="Layer to show; the newest with labels by default."),
+    ] = None,
+    images: Annotated[int, typer.Option(min=0, help="Images to draw at most.")] = 12,
+    crops: Annotated[int, typer.Option(min=1, help="Crops of a kind on a sheet at most.")] = 48,
+    source_root: SourceRoot = None,
+    json: Json = False,
+) -> None:
+    """Draw images with their labels, and sheets of kept and rejected crops with the reasons."""
+    from autolabel import pipeline
+    from autolabel.preview import preview as draw
+
+    home = _existing(workspace)
+    _move_source(home, source_root)
+    labels = home.require(layer) if layer else home.newest(pipeline.LABELS)
+    ontology = pipeline.ontology_of(labels)
+    if only is not None and only not in ontology.names:
+        raise UsageError(
+            f"there is no class {only!r}", hint=suggest(only, ontology.names, "the classes are")
+        )
+    done = draw(
+        labels, ontology, pipeline.existing_root(home), out,
+        rejected=rejected, only=only, images=images, crops=crops,
+    )  # fmt: skip
+    show.previewed(done, json)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from autolabel import pipeline
+from autolabel import filtering, pipeline
 from autolabel.cli import show
 from autolabel.config import EngineConfig, EvaluateConfig, ExportConfig, PipelineConfig
 from autolabel.evaluate import evaluate, match_truth, to_json
@@ -31,7 +31,7 @@ def measure(
     if _aside(workspace, layer, truth, config):
         photos = [image.path for image in truth.records if image.path is not None]
         show.message("evaluate: the hand-labelled photos are held out; labelling them aside")
-        layer = pipeline.label_truth(workspace, layer, photos, engine, report=report)
+        layer = filtering.label_truth(workspace, layer, photos, engine, report=report)
     result = to_json(evaluate(list(layer.records()), truth, ontology, config))
     return {"layer": layer.name, "truth": config.truth, **result}
 
@@ -49,16 +49,31 @@ def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
     """Run every stage that the file names; each does only what is left to do."""
     workspace = Workspace(Path(config.workspace))
     config.detect.resolve_ontology()
+    if config.filter is not None:
+        config.filter.check()
     done = pipeline.ingest(workspace, config.ingest, config.engine, overwrite=True, report=report)
     show.stage_done("ingest", done)
     text = yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False)
     write_atomic(workspace.path / "pipeline.yaml", text.encode())
     done = pipeline.detect(workspace, config.detect, config.engine, overwrite=True, report=report)
     show.stage_done("detect", done)
+    if config.refine is not None:
+        done = pipeline.refine(
+            workspace, config.refine, config.engine, overwrite=True, report=report
+        )
+        show.stage_done("refine", done)
+    if config.filter is not None:
+        done = filtering.filter_labels(
+            workspace, config.filter, config.engine, overwrite=True, report=report
+        )
+        show.stage_done("filter", done)
+    # A layer that an earlier run made by a stage that the file no longer names is not the newest.
+    last = "filter" if config.filter else "refine" if config.refine else "detect"
     for one in config.export:
-        _export(workspace, one)
+        _export(workspace, one.model_copy(update={"from_layer": one.from_layer or last}))
     if config.evaluate is not None:
-        _evaluate(workspace, config.evaluate, config.engine, report)
+        measured = config.evaluate.model_copy(update={"layer": config.evaluate.layer or last})
+        _evaluate(workspace, measured, config.engine, report)
 
 
 def _export(workspace: Workspace, config: ExportConfig) -> None:

@@ -184,6 +184,8 @@ def stage_done(stage: str, done: Any) -> None:
     ]
     if stage != "ingest":
         parts.append(f"{counts.kept} objects")
+        if counts.objects > counts.kept:
+            parts.append(f"{counts.objects - counts.kept} rejected")
     if counts.errors:
         parts.append(f"{counts.errors} errors")
     if done.ignored:
@@ -192,6 +194,31 @@ def stage_done(stage: str, done: Any) -> None:
 
 
 _SPLITS = {"leak": "leaks", "duplicate": "duplicates", "excluded": "excluded"}
+
+
+def trials(rows: Any, as_json: bool) -> None:
+    """What each rule of the filter would reject."""
+    if as_json:
+        data([asdict(row) for row in rows])
+        return
+    names = sorted({name for row in rows for name in row.classes})
+    shown = Table(title="would be rejected", title_justify="left")
+    for name in ("rule", "alone", "in its place", *names):
+        shown.add_column(escape(name), justify="left" if name == "rule" else "right")
+    for row in rows:
+        figures = [row.alone, sum(row.classes.values()), *(row.classes.get(n, 0) for n in names)]
+        shown.add_row(row.rule, *map(str, figures))
+    table(shown)
+    message("nothing was written")
+
+
+def previewed(done: Any, as_json: bool) -> None:
+    """What a preview shows."""
+    if as_json:
+        data({**asdict(done), "out": str(done.out)})
+        return
+    counts = f"{done.kept} kept and {done.rejected} rejected labels"
+    message(f"preview: {len(done.files)} pictures of {counts} -> {done.out}")
 
 
 def exported(done: Any, as_json: bool) -> None:

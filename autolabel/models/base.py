@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -34,5 +35,105 @@ class Detector(Protocol):
 
         Raises:
             AutolabelError: the prompts are more than the model can read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """The masks of n boxes of one image.
+
+    Attributes:
+        masks: compressed COCO RLE of the image's size, one a box; it may be empty.
+        iou: the model's own estimate of the mask's IoU with the truth, float32 (n,); near [0, 1].
+        stability: see `autolabel.ops.masks.stability`, float32 (n,).
+    """
+
+    masks: tuple[bytes, ...]
+    iou: npt.NDArray[np.float32]
+    stability: npt.NDArray[np.float32]
+
+    @classmethod
+    def none(cls) -> Segmented:
+        """Of no boxes."""
+        return cls((), np.zeros(0, np.float32), np.zeros(0, np.float32))
+
+
+class Segmenter(Protocol):
+    """Turns boxes into masks."""
+
+    def segment(
+        self,
+        image: npt.NDArray[np.uint8],
+        boxes_xyxy: npt.NDArray[np.float32],
+        *,
+        multimask: bool,
+        box_agreement: float,
+    ) -> Segmented:
+        """Find what each box is around; the image is encoded once, and not at all without boxes.
+
+        Args:
+            image: upright RGB, uint8 (height, width, 3).
+            boxes_xyxy: prompts (n, 4), absolute pixels, half-open.
+            multimask: whether the model gives several candidates a box, of which the best by
+                predicted IoU is taken, or one.
+            box_agreement: lowest IoU of a candidate's own box with the prompt, in [0, 1];
+                candidates below it are passed over while another is above.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Turns crops into vectors that are close where the crops look alike."""
+
+    dimensions: int
+
+    def embed_images(self, crops: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+        """Embed crops.
+
+        Args:
+            crops: RGB, uint8 (height, width, 3), of any sizes; square ones are not cut.
+
+        Returns:
+            float32 (n, dimensions), each row of length one.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How an image-text model turns a cosine into a score: `scale * cosine + bias`.
+
+    `sigmoid` tells whether each text is scored by itself (SigLIP) or all by a softmax (CLIP).
+    """
+
+    scale: float
+    bias: float
+    sigmoid: bool
+
+    def chances(self, cosines: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Chances in [0, 1] of texts along the last axis.
+
+        >>> Scoring(100.0, 0.0, False).chances(np.array([[0.3, 0.3]], np.float32)).tolist()
+        [[0.5, 0.5]]
+        """
+        logits = self.scale * cosines.astype(np.float64) + self.bias
+        if self.sigmoid:
+            return (0.5 * (1 + np.tanh(logits / 2))).astype(np.float32)
+        powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        shares: npt.NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
+        return shares.astype(np.float32)
+
+
+class ImageTextEmbedder(Embedder, Protocol):
+    """An embedder that puts texts into the same space as images."""
+
+    scoring: Scoring
+
+    def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Embed texts; float32 (n, dimensions), each row of length one.
+
+        Raises:
+            AutolabelError: a text is longer than the model reads.
         """
         ...

@@ -57,7 +57,9 @@ def test_one_prompt_equals_the_processors_own_post_processing(
 
 
 def test_classes_that_share_words_are_told_apart_by_their_spans(adapter: GroundingDino) -> None:
-    ontology = Ontology.from_prompts(["RBC=red blood cell, cat", "WBC=white blood cell"], ["smudge"])
+    ontology = Ontology.from_prompts(
+        ["RBC=red blood cell, cat", "WBC=white blood cell"], ["smudge"]
+    )
     (one,) = adapter.passes(ontology)
     assert one.pairs == (
         ("RBC", "red blood cell"),
@@ -68,7 +70,9 @@ def test_classes_that_share_words_are_told_apart_by_their_spans(adapter: Groundi
     assert one.spans.sum(dim=1).tolist() == [3, 1, 3, 1]
     assert one.spans.sum(dim=0).max() == 1  # no token has two owners
     words = adapter.processor.tokenizer.convert_ids_to_tokens(one.input_ids.tolist())
-    owned = [[w for w, mine in zip(words, span, strict=True) if mine] for span in one.spans.tolist()]
+    owned = [
+        [w for w, mine in zip(words, span, strict=True) if mine] for span in one.spans.tolist()
+    ]
     assert owned == [["red", "blood", "cell"], ["cat"], ["white", "blood", "cell"], ["smudge"]]
 
 
@@ -127,9 +131,7 @@ def test_a_batch_equals_one_by_one(adapter: GroundingDino, photos: list[np.ndarr
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 15), (15, 300)])
 def test_odd_sizes(adapter: GroundingDino, size: tuple[int, int]) -> None:
-    (found,) = adapter.detect(
-        [np.zeros((*size, 3), np.uint8)], Ontology.from_prompts(["cat"]), 0.0
-    )
+    (found,) = adapter.detect([np.zeros((*size, 3), np.uint8)], Ontology.from_prompts(["cat"]), 0.0)
     assert len(found) == 20
 
 

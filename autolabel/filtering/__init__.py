@@ -1,0 +1,233 @@
+"""The stage `filter` over one workspace: embeddings, the fit over the whole layer, the rules."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from autolabel import pipeline, registry
+from autolabel.config import EngineConfig, FilterConfig, suggest
+from autolabel.engine.base import Task
+from autolabel.errors import AutolabelError, UsageError
+from autolabel.filtering.gather import TASKS, Gathered, Place, gather, read_joined
+from autolabel.pipeline import Done, Reporter, silent
+from autolabel.stages.filter import Filter
+from autolabel.stages.rules import GROUP, active
+from autolabel.store import Layer, Manifest, Workspace, bound_to
+from autolabel.types import Record
+
+SOURCES = ("refine", "detect")
+"""Layers that can be filtered, newest stage first."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a rule would reject.
+
+    Attributes:
+        rule: its name.
+        alone: labels that it would reject if it were the only rule.
+        classes: class -> labels that it rejects in its place among the others.
+    """
+
+    rule: str
+    alone: int
+    classes: dict[str, int]
+
+
+def filter_labels(
+    workspace: Workspace,
+    config: FilterConfig,
+    engine: EngineConfig,
+    *,
+    from_layer: str | None = None,
+    overwrite: bool = False,
+    report: Reporter = silent,
+    learned_from: Workspace | None = None,
+) -> Done:
+    """Labels to kept and rejected ones: the layer `filter`.
+
+    Crops are embedded once per model into layers of their own, so that with other thresholds no
+    model runs. What is learned over the whole dataset lies beside them.
+
+    Args:
+        workspace: has labels.
+        config: the rules.
+        engine: how it runs.
+        from_layer: the labels; those of `refine` or else `detect` by default.
+        overwrite: whether settings that differ from those of the layer replace them.
+        report: called when work begins.
+        learned_from: a filtered workspace whose fits are used; nothing is learned then.
+
+    Raises:
+        AutolabelError: there is no model or source layer, or the settings differ.
+    """
+    source = _source(workspace, config, from_layer)
+    with workspace.lock():
+        place = Place(workspace, learned_from=learned_from)
+        found = gather(place, source, config, engine, report)
+        capped = {} if learned_from else find_capped(source, config.max_per_group)
+        manifest = Manifest(
+            stage="filter",
+            settings=config.settings(),
+            model={n: f"{at.name} {at.revision}" for n, at in found.located.items()} or None,
+            origin=found.origin,
+        )
+        layer = workspace.begin("filter", bound_to(manifest, source), overwrite=overwrite)
+        tasks = [t for t in _tasks(source, found, capped) if _is_due(t, layer)]
+        make = partial(Filter, config, found.texts, found.crowds, found.probe, capped)
+        pipeline.run_stage("filter", make, layer, tasks, engine, report)
+        layer.drop_beyond(source)
+        return Done(workspace.finish(layer), sum(task.images for task in tasks))
+
+
+def try_rules(
+    workspace: Workspace,
+    config: FilterConfig,
+    engine: EngineConfig,
+    *,
+    from_layer: str | None = None,
+    report: Reporter = silent,
+) -> list[Trial]:
+    """What each rule would reject; the workspace is not written to.
+
+    Raises:
+        AutolabelError: as `filter_labels`.
+    """
+    source = _source(workspace, config, from_layer)
+    rules = active(config)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(workspace, spare=Workspace(Path(folder)))
+        found = gather(place, source, config, engine, report)
+        capped = find_capped(source, config.max_per_group)
+        stages = {
+            name: Filter(
+                config.model_copy(update={"rules": (name,), "max_per_group": 0}),
+                found.texts, found.crowds, found.probe,
+            )
+            for name in rules
+        }  # fmt: skip
+        whole = Filter(config, found.texts, found.crowds, found.probe, capped)
+        alone: Counter[str] = Counter()
+        classes: dict[str, Counter[str]] = {name: Counter() for name in [*rules, GROUP]}
+        for task in _tasks(source, found, capped):
+            records = [record for record in task.read() if whole.wants(record)]
+            for name, stage in stages.items():
+                alone[name] += sum(len(list(_new(*pair))) for pair in _pairs(stage, records))
+            for before, after in _pairs(whole, records):
+                for rule, label in _new(before, after):
+                    classes[rule][label] += 1
+    alone[GROUP] = classes[GROUP].total()
+    listed = [*rules, GROUP] if config.max_per_group else rules
+    return [Trial(name, alone[name], dict(classes[name])) for name in listed]
+
+
+def _pairs(stage: Filter, records: Sequence[Record]) -> list[tuple[Record, Record]]:
+    return list(zip(records, stage(records), strict=True))
+
+
+def _new(before: Record, after: Record) -> Iterator[tuple[str, str]]:
+    """(rule, class) of each label that was rejected just now."""
+    lost = before.objects.keep & ~after.objects.keep
+    for label, reason in zip(after.objects.label[lost], after.objects.reason[lost], strict=True):
+        yield reason.partition(":")[0], label
+
+
+def label_truth(
+    workspace: Workspace,
+    layer: Layer,
+    photos: Sequence[Path],
+    engine: EngineConfig,
+    *,
+    report: Reporter = silent,
+) -> Layer:
+    """As `pipeline.label_truth`, for a layer that may be filtered: the pool's fits are used.
+
+    Raises:
+        AutolabelError: a model that made the layer is no longer to be found, or has changed.
+    """
+    if layer.name != "filter":
+        return pipeline.label_truth(workspace, layer, photos, engine, report=report)
+    manifest = layer.manifest
+    assert manifest.source is not None  # it is made from labels
+    source = workspace.require(manifest.source["layer"])
+    labelled = pipeline.label_truth(workspace, source, photos, engine, report=report)
+    known = {k: v for k, v in manifest.settings.items() if k in FilterConfig.model_fields}
+    names = {k: v for k, v in manifest.origin.items() if k in FilterConfig.model_fields}
+    config = FilterConfig.model_validate({**known, **names})
+    for name, task in TASKS.items():
+        at = getattr(config, name)
+        recorded = (manifest.model or {}).get(name, "").partition(" ")[2]
+        if at and registry.locate(task, at).revision != recorded:
+            raise AutolabelError(
+                f"the model in {at} is not the one that made filter/ any more",
+                hint="run autolabel filter with --overwrite first",
+            )
+    beside = Workspace(labelled.path.parent)
+    return filter_labels(
+        beside, config, engine,
+        from_layer=labelled.name, overwrite=True, report=report, learned_from=workspace,
+    ).layer  # fmt: skip
+
+
+def _source(workspace: Workspace, config: FilterConfig, name: str | None) -> Layer:
+    config.check()
+    active(config)
+    source = workspace.require(name) if name else workspace.newest(SOURCES)
+    if source.name == "filter":
+        raise UsageError("filter/ cannot be made from itself", hint="use --from refine or detect")
+    ontology = pipeline.ontology_of(source)
+    for one in config.class_min_score:
+        if one not in ontology.names:
+            raise UsageError(
+                f"class_min_score names {one!r}, which is no class",
+                hint=suggest(one, ontology.names, "the classes are"),
+            )
+    return source
+
+
+def find_capped(source: Layer, most: int) -> dict[str, int]:
+    """Images with `most` or more near duplicates before them, and their place among those.
+
+    Earlier images come first, so that images which are added later change none of it.
+    """
+    if not most:
+        return {}
+    seen: Counter[str] = Counter()
+    capped: dict[str, int] = {}
+    for index in source.shards():
+        table = source.table(index, ["image_id", "group", "split", "error"])
+        for row in table.to_pylist():
+            if Record(row["image_id"], "", split=row["split"], error=row["error"]).usable:
+                group = row["group"] or row["image_id"]
+                seen[group] += 1
+                if seen[group] > most:
+                    capped[row["image_id"]] = seen[group]
+    return capped
+
+
+def _tasks(source: Layer, found: Gathered, capped: Mapping[str, int]) -> list[Task]:
+    """Every shard, with a digest of all that it is made of."""
+    tasks = []
+    for index in source.shards():
+        inputs: dict[str, object] = dict(found.inputs)
+        if capped:
+            ids = source.table(index, ["image_id"]).column(0).to_pylist()
+            inputs |= {i: capped[i] for i in ids if i in capped}
+        digest = source.digest(index)
+        if inputs:
+            text = json.dumps(inputs, sort_keys=True).encode()
+            digest += f"+{hashlib.sha256(text).hexdigest()[:16]}"
+        read = partial(read_joined, source, found.layers, index)
+        tasks.append(Task(index, source.rows(index), read, digest))
+    return tasks
+
+
+def _is_due(task: Task, layer: Layer) -> bool:
+    return task.index not in layer.shards() or layer.source_digest(task.index) != task.source_digest

@@ -1,0 +1,75 @@
+"""Image-only embedders through transformers: DINOv2 (arXiv 2304.07193), DINOv3 (arXiv 2508.10104),
+I-JEPA (arXiv 2301.08243), ViT (arXiv 2010.11929)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoImageProcessor
+
+from autolabel.models.device import resolve
+from autolabel.models.embedding import Vectors, in_passes, load
+from autolabel.registry import Located
+
+
+def class_token(output: Any) -> torch.Tensor:
+    """The class token after the last normalisation; what a trained pooler makes of it is left."""
+    token: torch.Tensor = output.last_hidden_state[:, 0]
+    return token
+
+
+def mean_of_patches(output: Any) -> torch.Tensor:
+    """The mean over the patches, for models without a class token."""
+    mean: torch.Tensor = output.last_hidden_state.mean(dim=1)
+    return mean
+
+
+def pooled(output: Any) -> torch.Tensor:
+    """What the model itself pools."""
+    features: torch.Tensor = output.pooler_output
+    return features
+
+
+FEATURES: Mapping[str, Callable[[Any], torch.Tensor]] = {
+    "dinov2": class_token,
+    "dinov2_with_registers": class_token,
+    "dinov3_convnext": pooled,
+    "dinov3_vit": class_token,
+    "ijepa": mean_of_patches,
+    "vit": class_token,
+}
+"""Which features describe an image, by `model_type`."""
+
+
+class ImageOnly:
+    """A vision backbone.
+
+    Args:
+        located: a folder with safetensors weights and an image processor.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        AutolabelError: the device is not there or the weights do not load.
+    """
+
+    def __init__(self, located: Located, device: str) -> None:
+        self.device = resolve(device)
+        self.processor, model = load(located, AutoImageProcessor)
+        self.model = model.to(self.device)
+        self.features = FEATURES[self.model.config.model_type]
+        config = self.model.config
+        self.dimensions = int(getattr(config, "hidden_size", 0) or config.hidden_sizes[-1])
+
+    def embed_images(self, crops: Sequence[npt.NDArray[np.uint8]]) -> Vectors:
+        """See `autolabel.models.base.Embedder.embed_images`."""
+        return in_passes(crops, self._images, self.dimensions)
+
+    def _images(self, crops: list[npt.NDArray[np.uint8]]) -> torch.Tensor:
+        inputs = self.processor(
+            images=crops, input_data_format="channels_last", return_tensors="pt"
+        )
+        return self.features(self.model(**inputs.to(self.device)))

@@ -1,0 +1,95 @@
+"""Image-text embedders through transformers: CLIP and MetaCLIP (arXiv 2103.00020, 2309.16671),
+SigLIP (arXiv 2303.15343) and others with the same two towers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoProcessor
+
+from autolabel.errors import AutolabelError
+from autolabel.models.base import Scoring
+from autolabel.models.device import resolve
+from autolabel.models.embedding import Vectors, in_passes, load, unit
+from autolabel.registry import Located
+
+PADDING: Mapping[str, str] = {"siglip": "max_length", "siglip2": "max_length"}
+"""How texts are padded, by `model_type`: SigLIP learned with texts of full length only."""
+
+TEXTS_PER_PASS = 256
+
+
+class ImageText:
+    """A model with `get_image_features`, `get_text_features` and a learned `logit_scale`.
+
+    Args:
+        located: a folder with safetensors weights, image processor and tokenizer.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        AutolabelError: the device is not there or the weights do not load.
+    """
+
+    def __init__(self, located: Located, device: str) -> None:
+        self.device = resolve(device)
+        self.processor, model = load(located, AutoProcessor)
+        self.model = model.to(self.device)
+        config = self.model.config
+        self.dimensions = int(
+            getattr(config, "projection_dim", 0) or config.text_config.hidden_size
+        )
+        text = getattr(config, "text_config", config)
+        self.longest = int(text.max_position_embeddings)
+        self.padding = PADDING.get(config.model_type, "longest")
+        bias = getattr(self.model, "logit_bias", None)
+        self.scoring = Scoring(
+            scale=float(self.model.logit_scale.detach().exp()),
+            bias=0.0 if bias is None else float(bias.detach()),
+            sigmoid=bias is not None,
+        )
+
+    def embed_images(self, crops: Sequence[npt.NDArray[np.uint8]]) -> Vectors:
+        """See `autolabel.models.base.Embedder.embed_images`."""
+        return in_passes(crops, self._images, self.dimensions)
+
+    def _images(self, crops: list[npt.NDArray[np.uint8]]) -> torch.Tensor:
+        inputs = self.processor.image_processor(
+            images=crops, input_data_format="channels_last", return_tensors="pt"
+        )
+        return pooled(self.model.get_image_features(**inputs.to(self.device)))
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """See `autolabel.models.base.ImageTextEmbedder.embed_texts`."""
+        self._refuse_long(texts)
+        parts = [np.zeros((0, self.dimensions), np.float32)]
+        for start in range(0, len(texts), TEXTS_PER_PASS):
+            inputs = self.processor(
+                text=list(texts[start : start + TEXTS_PER_PASS]),
+                padding=self.padding,
+                max_length=self.longest,
+                truncation=True,
+                return_tensors="pt",
+            )
+            with torch.inference_mode():
+                features = self.model.get_text_features(**inputs.to(self.device))
+            parts.append(unit(pooled(features)))
+        return np.concatenate(parts)
+
+    def _refuse_long(self, texts: Sequence[str]) -> None:
+        for text in texts:
+            count = len(self.processor.tokenizer(text)["input_ids"])
+            if count > self.longest:
+                raise AutolabelError(
+                    f"{text[:40]!r} has {count} tokens, over the model's {self.longest}",
+                    hint="shorten the prompt or the template",
+                )
+
+
+def pooled(output: Any) -> torch.Tensor:
+    """The projected features, whether the library gives them bare or within an output."""
+    features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
+    return features

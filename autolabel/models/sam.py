@@ -1,0 +1,104 @@
+"""SAM and its kin through transformers' mask generation classes (arXiv 2304.02643, 2306.01567,
+2408.00714): SAM, SAM-HQ, SAM 2 and whatever else `AutoModelForMaskGeneration` serves alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoModelForMaskGeneration, AutoProcessor
+from transformers.utils import logging
+
+from autolabel.errors import AutolabelError
+from autolabel.models.base import Segmented
+from autolabel.models.device import resolve
+from autolabel.models.sam_masks import BOXES_PER_PASS, finish
+from autolabel.registry import Located
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+
+
+class Sam:
+    """`SamModel`, `SamHQModel`, `Sam2Model` and others that answer to the same calls.
+
+    Args:
+        located: a folder with safetensors weights and a processor.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        AutolabelError: the device is not there or the weights do not load.
+    """
+
+    def __init__(self, located: Located, device: str) -> None:
+        self.device = resolve(device)
+        try:
+            self.processor = AutoProcessor.from_pretrained(located.path, local_files_only=True)
+            model = AutoModelForMaskGeneration.from_pretrained(
+                located.path, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
+        except (OSError, ValueError, KeyError) as e:
+            raise AutolabelError(
+                f"model {located.name} does not load: {' '.join(str(e).split())[:200]}",
+                hint=f"fetch it again, or check the files in {located.path}",
+            ) from e
+        self.model = model.to(self.device).eval()
+
+    def segment(
+        self,
+        image: npt.NDArray[np.uint8],
+        boxes_xyxy: npt.NDArray[np.float32],
+        *,
+        multimask: bool,
+        box_agreement: float,
+    ) -> Segmented:
+        """See `autolabel.models.base.Segmenter.segment`."""
+        if len(boxes_xyxy) == 0:
+            return Segmented.none()
+        inputs = self.processor(
+            images=np.require(image, requirements="W"),  # torch warns of what it may not write
+            input_boxes=[boxes_xyxy.tolist()],
+            input_data_format="channels_last",
+            return_tensors="pt",
+        )
+        boxes = inputs["input_boxes"].float()
+        pixels = inputs["pixel_values"]
+        with torch.inference_mode():
+            known = self._embeddings(pixels.to(self.device))
+            passes = [
+                self.model(**known, input_boxes=part.to(self.device), multimask_output=multimask)
+                for part in torch.split(boxes, BOXES_PER_PASS, dim=1)
+            ]
+            logits = torch.cat([one.pred_masks[0] for one in passes])
+            judged = torch.cat([one.iou_scores[0] for one in passes])
+            # Logits cover the padded input, and the boxes are in its pixels.
+            size_wh = torch.tensor([logits.shape[-1], logits.shape[-2]])
+            scale = size_wh / torch.tensor([pixels.shape[-1], pixels.shape[-2]])
+            low = boxes[0] * scale.repeat(2)
+            largest = max(image.shape[0] * image.shape[1], pixels.shape[-1] * pixels.shape[-2])
+            return finish(
+                logits,
+                judged,
+                low.to(self.device),
+                lambda part: self._upscaled(part, inputs),
+                largest,
+                box_agreement,
+            )
+
+    def _embeddings(self, pixels: torch.Tensor) -> dict[str, Any]:
+        """The encoder's answer, under the names by which the model takes it back."""
+        found = self.model.get_image_embeddings(pixels)
+        if isinstance(found, tuple):  # SAM-HQ
+            return {"image_embeddings": found[0], "intermediate_embeddings": found[1]}
+        return {"image_embeddings": found}
+
+    def _upscaled(self, part: torch.Tensor, inputs: Any) -> torch.Tensor:
+        padding = {k: inputs[k] for k in ("reshaped_input_sizes",) if k in inputs}
+        (full,) = self.processor.post_process_masks(
+            [part], inputs["original_sizes"], binarize=False, **padding
+        )
+        upscaled: torch.Tensor = full
+        return upscaled

@@ -1,0 +1,135 @@
+"""Meta's own `segment-anything` package, for its original `.pth` files (arXiv 2304.02643)."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from autolabel.errors import AutolabelError
+from autolabel.models.base import Segmented
+from autolabel.models.device import resolve
+from autolabel.models.sam_masks import BOXES_PER_PASS, finish
+from autolabel.registry import Located
+
+VARIANTS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
+"""Width of the image encoder -> name of the variant."""
+
+WIDTH_KEY = "image_encoder.patch_embed.proj.weight"
+
+
+class SegmentAnything:
+    """`vit_b`, `vit_l` or `vit_h`, told apart by the shapes in the file.
+
+    Args:
+        located: the `.pth` file.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        AutolabelError: the package or the device is not there, or the file is none of these.
+    """
+
+    def __init__(self, located: Located, device: str) -> None:
+        try:
+            from segment_anything import SamPredictor, sam_model_registry
+        except ImportError as e:
+            raise AutolabelError(
+                "original .pth files need the package segment-anything",
+                hint="pip install 'autolabel[segment-anything]'",
+            ) from e
+        self.device = resolve(device)
+        state = _read(located)
+        # Made without memory, so that the random start of 94 to 641 M numbers costs nothing.
+        with torch.device("meta"):
+            model = sam_model_registry[variant(state, located)]()
+        try:
+            model.load_state_dict(state, assign=True)
+        except RuntimeError as e:
+            raise _not_sam(located, " ".join(str(e).split())[:200]) from e
+        for name in ("pixel_mean", "pixel_std"):  # constants that the files do not hold
+            setattr(model, name, _constant(name))
+        self.predictor = SamPredictor(model.to(self.device, torch.float32).eval())
+
+    def segment(
+        self,
+        image: npt.NDArray[np.uint8],
+        boxes_xyxy: npt.NDArray[np.float32],
+        *,
+        multimask: bool,
+        box_agreement: float,
+    ) -> Segmented:
+        """See `autolabel.models.base.Segmenter.segment`."""
+        if len(boxes_xyxy) == 0:
+            return Segmented.none()
+        predictor, size_hw = self.predictor, image.shape[:2]
+        model = predictor.model
+        with torch.inference_mode():
+            predictor.set_image(image)
+            boxes = predictor.transform.apply_boxes(boxes_xyxy, size_hw)
+            prompts = torch.as_tensor(boxes, dtype=torch.float32, device=self.device)
+            parts = torch.split(prompts, BOXES_PER_PASS)
+            passes = [self._decode(part, multimask) for part in parts]
+            logits, judged = (torch.cat(found) for found in zip(*passes, strict=True))
+            side = model.image_encoder.img_size
+            return finish(
+                logits,
+                judged,
+                prompts * (logits.shape[-1] / side),
+                lambda part: model.postprocess_masks(part, predictor.input_size, size_hw),
+                max(side * side, size_hw[0] * size_hw[1]),
+                box_agreement,
+            )
+
+    def _decode(self, boxes: torch.Tensor, multimask: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mask logits (n, k, h, w) as the decoder gives them, and predicted IoU (n, k)."""
+        model = self.predictor.model
+        sparse, dense = model.prompt_encoder(points=None, boxes=boxes, masks=None)
+        logits, judged = model.mask_decoder(
+            image_embeddings=self.predictor.features,
+            image_pe=model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+        )
+        return logits, judged
+
+
+def _read(located: Located) -> Mapping[str, torch.Tensor]:
+    try:
+        # mmap: the weights are read once, when they go to the device.
+        state = torch.load(located.path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as e:
+        raise _not_sam(located, " ".join(str(e).split())[:200]) from e
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise _not_sam(located, "it holds no plain weights")
+    return state
+
+
+def variant(state: Mapping[str, torch.Tensor], located: Located) -> str:
+    """Which SAM the weights belong to.
+
+    Raises:
+        AutolabelError: none that is known.
+    """
+    patches: Any = state.get(WIDTH_KEY)
+    width = len(patches) if patches is not None and patches.ndim == 4 else 0
+    if width not in VARIANTS:
+        raise _not_sam(located, "its image encoder is of another kind")
+    return VARIANTS[width]
+
+
+def _not_sam(located: Located, reason: str) -> AutolabelError:
+    return AutolabelError(
+        f"{located.path} is not an original SAM file: {reason}",
+        hint="use one of Meta's sam_vit_b, sam_vit_l or sam_vit_h .pth files",
+    )
+
+
+def _constant(name: str) -> torch.Tensor:
+    """ImageNet's mean or deviation in 0..255, as the package sets them."""
+    values = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}
+    return torch.tensor(values[name]).view(-1, 1, 1)

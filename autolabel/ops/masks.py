@@ -1,0 +1,150 @@
+"""Masks as compressed COCO RLE (pycocotools): what they cover, how they compare, and cleaning.
+
+A mask is `bytes`, the `counts` of an RLE; the image's height and width go with it. Parts and holes
+belong to one mask throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as rle
+
+EDGES = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
+CORNERS = np.ones((3, 3), bool)
+"""Which neighbours of a pixel count: those at its edges, or those at its corners too."""
+
+
+def encode(masks: npt.NDArray[np.bool_]) -> list[bytes]:
+    """Dense masks (n, height, width) as RLE.
+
+    >>> encode(np.eye(3, dtype=bool)[None])
+    [b'013000']
+    """
+    columns = np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8)
+    return [one["counts"] for one in rle.encode(columns)]
+
+
+def decode(counts: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.bool_]:
+    """RLE as dense masks, bool (n, height, width); n times the image's size in memory.
+
+    >>> decode(encode(np.eye(3, dtype=bool)[None]), 3, 3).astype(int).tolist()
+    [[[1, 0, 0], [0, 1, 0], [0, 0, 1]]]
+    """
+    if not counts:
+        return np.zeros((0, height, width), bool)
+    dense: npt.NDArray[np.uint8] = rle.decode(as_coco(counts, height, width))
+    return dense.transpose(2, 0, 1).astype(bool)
+
+
+def as_coco(counts: Sequence[bytes], height: int, width: int) -> list[dict[str, Any]]:
+    """RLE as the objects that pycocotools works with."""
+    return [{"size": [height, width], "counts": one} for one in counts]
+
+
+def areas(counts: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.int64]:
+    """Pixels of each mask, (n,)."""
+    return np.asarray(rle.area(as_coco(counts, height, width)), np.int64).reshape(len(counts))
+
+
+def boxes(counts: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.float32]:
+    """Smallest box around each mask, xyxy, half-open, (n, 4); zeros for an empty mask.
+
+    >>> boxes(encode(np.eye(3, dtype=bool)[None]), 3, 3).tolist()
+    [[0.0, 0.0, 3.0, 3.0]]
+    """
+    xywh = np.asarray(rle.toBbox(as_coco(counts, height, width)), np.float32).reshape(-1, 4)
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+
+
+def iou(
+    first: Sequence[bytes], second: Sequence[bytes], height: int, width: int
+) -> npt.NDArray[np.float64]:
+    """Intersection over union of every pair, (len(first), len(second)); 0 for two empty masks."""
+    if not first or not second:
+        return np.zeros((len(first), len(second)))
+    one, other = as_coco(first, height, width), as_coco(second, height, width)
+    return np.asarray(rle.iou(one, other, [False] * len(other)), np.float64)
+
+
+def cut(
+    mask: npt.NDArray[np.bool_], box_xyxy: npt.NDArray[np.float32], margin: float
+) -> npt.NDArray[np.bool_]:
+    """A mask without what lies farther outside a box than `margin` times the box's sides.
+
+    Args:
+        mask: bool (height, width).
+        box_xyxy: absolute pixels, (4,).
+        margin: share of the box's width and height, at least 0.
+
+    >>> cut(np.ones((2, 4), bool), np.array([1, 0, 3, 2], np.float32), 0).astype(int).tolist()
+    [[0, 1, 1, 0], [0, 1, 1, 0]]
+    """
+    x1, y1, x2, y2 = (float(v) for v in box_xyxy)
+    xs, ys = np.arange(mask.shape[1]) + 0.5, np.arange(mask.shape[0]) + 0.5
+    dx, dy = margin * (x2 - x1), margin * (y2 - y1)
+    columns = (xs >= x1 - dx) & (xs <= x2 + dx)
+    rows = (ys >= y1 - dy) & (ys <= y2 + dy)
+    return mask & rows[:, None] & columns
+
+
+def clean(
+    mask: npt.NDArray[np.bool_], min_speck_px: int, fill_hole_px: int
+) -> npt.NDArray[np.bool_]:
+    """A mask without specks and pinholes; every larger part and hole stays.
+
+    The largest part stays whatever its size, so nothing is cleaned away altogether. Parts touch at
+    edges or corners, holes at edges alone, so that a line one pixel thin is one part and closes.
+
+    Args:
+        mask: bool (height, width).
+        min_speck_px: parts with fewer pixels go; 0 keeps all.
+        fill_hole_px: holes with at most so many pixels are filled; 0 fills none.
+
+    >>> clean(np.array([[1, 1, 1, 0, 0], [1, 0, 1, 0, 1], [1, 1, 1, 0, 0]], bool), 2, 1).astype(int)
+    array([[1, 1, 1, 0, 0],
+           [1, 1, 1, 0, 0],
+           [1, 1, 1, 0, 0]])
+    """
+    from scipy import ndimage
+
+    if min_speck_px > 1:
+        parts, count = ndimage.label(mask, CORNERS)
+        if count > 1:
+            sizes = np.bincount(parts.ravel())
+            sizes[0] = 0
+            stays = sizes >= min_speck_px
+            stays[sizes.argmax()] = True
+            mask = stays[parts]
+    if fill_hole_px > 0:
+        # Padded, so that what reaches the border of the image is one region and no hole.
+        outside, count = ndimage.label(np.pad(~mask, 1, constant_values=True), EDGES)
+        if count > 1:
+            filled = np.bincount(outside.ravel()) <= fill_hole_px
+            filled[[0, outside[0, 0]]] = False
+            mask = mask | filled[outside][1:-1, 1:-1]
+    return mask
+
+
+def stability(
+    logits: npt.NDArray[np.float32], threshold: float = 0.0, offset: float = 1.0
+) -> npt.NDArray[np.float32]:
+    """How little a mask changes with its threshold, in [0, 1], (n,); 0 for an empty mask.
+
+    The IoU of the masks at `threshold + offset` and `threshold - offset` (arXiv 2304.02643,
+    section 5 and appendix B); the one lies within the other, so areas suffice.
+
+    Args:
+        logits: mask logits, (n, height, width).
+        threshold: logit from which a pixel belongs to the mask.
+        offset: how far to move the threshold, in logits.
+
+    >>> stability(np.array([[[-2, -0.5, 0.5, 2.0]]], np.float32)).tolist()
+    [0.3333333432674408]
+    """
+    inner = (logits > threshold + offset).sum(axis=(1, 2))
+    outer = (logits > threshold - offset).sum(axis=(1, 2))
+    return np.asarray(inner / np.maximum(outer, 1), np.float32)

@@ -1,0 +1,291 @@
+"""Pictures for people: images with their labels drawn, and sheets of crops with the reasons."""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from autolabel.errors import AutolabelError
+from autolabel.ontology import Ontology
+from autolabel.ops.crops import square_crop
+from autolabel.ops.files import from_uri
+from autolabel.ops.images import ImageError, read_image
+from autolabel.store import Layer, write_atomic
+from autolabel.types import Objects, Record
+
+Pixels = npt.NDArray[np.uint8]
+
+CELL, CAPTION, MARGIN = 116, 46, 6
+"""Sides of a sheet's cell, of the text under it, and of the space around it, in pixels."""
+
+COLUMNS = 8
+PALETTE = ("#1769e0", "#0b8a4a", "#b5560a", "#7b3fc4", "#0b8793", "#c2277f", "#6b6b00", "#4a4a4a")
+REJECTED = "#d11a2a"
+CONTEXT = 0.15
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What `preview` wrote: files, and how many labels of each kind they show."""
+
+    out: Path
+    files: tuple[str, ...]
+    kept: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One cell of a sheet."""
+
+    pixels: Pixels
+    caption: str
+    kept: bool
+
+
+def preview(
+    layer: Layer,
+    ontology: Ontology,
+    source_root: Path,
+    out: Path,
+    *,
+    rejected: bool = False,
+    only: str | None = None,
+    images: int = 12,
+    crops: int = 48,
+) -> Drawn:
+    """Draw some images with their labels, and for each class a sheet of crops.
+
+    On a sheet the kept labels are at the left and the rejected ones, with their reasons, at the
+    right, each by score; of many, so many are taken at even steps.
+
+    Args:
+        layer: has labels.
+        ontology: its classes, in whose order colours are given.
+        source_root: folder that uris are relative to.
+        out: folder for the pictures; files of the same names are replaced, others left.
+        rejected: whether to show rejected labels only.
+        only: the one class to show.
+        images: how many images are drawn at most, those with most rejected labels first.
+        crops: how many crops of each kind a sheet has at most.
+
+    Raises:
+        AutolabelError: the layer has nothing to show, or an image is gone.
+    """
+    shown = [only] if only else list(ontology.names)
+    chosen: list[Record] = []
+    rows: dict[tuple[str, bool], list[tuple[Record, int]]] = {}
+    for record in layer.records():
+        record = replace(record, objects=_wanted(record.objects, shown, rejected))
+        if record.error is not None or not len(record.objects):
+            continue
+        chosen = _most_rejected([*chosen, record], images)
+        for i, (label, keep) in enumerate(zip(*_columns(record.objects), strict=True)):
+            rows.setdefault((label, keep), []).append((record, i))
+    if not rows:
+        raise AutolabelError(
+            f"{layer.name}/ has no {'rejected ' if rejected else ''}labels to show",
+            hint="use --layer with another layer, or leave out --class and --rejected",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    files = [_draw(record, shown, source_root, out) for record in chosen]
+    for name in shown:
+        kept, lost = (_sampled(rows.get((name, keep), []), crops) for keep in (True, False))
+        if kept or lost:
+            counts = [len(rows.get((name, keep), [])) for keep in (True, False)]
+            files.append(_sheet(name, kept, lost, counts, source_root, out))
+    totals = [sum(len(v) for (_, kept), v in rows.items() if kept == k) for k in (True, False)]
+    return Drawn(out, tuple(files), *totals)
+
+
+def _columns(objects: Objects) -> tuple[list[str], list[bool]]:
+    return objects.label.tolist(), objects.keep.tolist()
+
+
+def _wanted(objects: Objects, shown: Sequence[str], rejected: bool) -> Objects:
+    mine = np.isin(objects.label.astype(str), shown)
+    return objects[mine & ~objects.keep if rejected else mine]
+
+
+def _most_rejected(records: list[Record], most: int) -> list[Record]:
+    """A stable choice, so that earlier images win ties."""
+    return sorted(records, key=lambda r: -int((~r.objects.keep).sum()))[:most]
+
+
+def _sampled(rows: list[tuple[Record, int]], most: int) -> list[tuple[Record, int]]:
+    ordered = sorted(rows, key=lambda row: -float(row[0].objects.score[row[1]]))
+    if len(ordered) <= most:
+        return ordered
+    return [ordered[i] for i in np.linspace(0, len(ordered) - 1, most).round().astype(int)]
+
+
+# -- images -------------------------------------------------------------------------------------
+
+
+def _draw(record: Record, shown: Sequence[str], source_root: Path, out: Path) -> str:
+    """Kept labels in their class's colour, rejected ones in red with the rule."""
+    scene = np.ascontiguousarray(_pixels(record, source_root)[..., ::-1])  # supervision draws BGR
+    sv = _supervision()
+    for objects, palette in (
+        (record.objects[record.objects.keep], sv.ColorPalette.from_hex(list(PALETTE))),
+        (record.objects[~record.objects.keep], sv.ColorPalette.from_hex([REJECTED])),
+    ):
+        if not len(objects):
+            continue
+        found = _detections(sv, objects, shown, record)
+        if found.mask is not None:
+            scene = sv.MaskAnnotator(color=palette, opacity=0.35).annotate(scene, found)
+        scene = sv.BoxAnnotator(color=palette, thickness=2).annotate(scene, found)
+        texts = [_mark(objects, i) for i in range(len(objects))]
+        labels = sv.LabelAnnotator(
+            color=palette,
+            text_color=sv.Color.WHITE,
+            text_scale=0.4,
+            text_padding=3,
+            smart_position=True,
+        )
+        scene = labels.annotate(scene, found, labels=texts)
+    name = f"image-{_plain(Path(record.uri).stem)}-{record.image_id[:6]}.png"
+    return _save(Image.fromarray(np.ascontiguousarray(scene[..., ::-1])), out / name)
+
+
+def _detections(sv: Any, objects: Objects, shown: Sequence[str], record: Record) -> Any:
+    masks = None
+    if all(rle is not None for rle in objects.mask):
+        from pycocotools import mask as coco
+
+        size = [record.height, record.width]
+        masks = coco.decode([{"size": size, "counts": rle} for rle in objects.mask])
+        masks = masks.astype(bool).transpose(2, 0, 1)
+    ids = np.array([shown.index(label) for label in objects.label])
+    return sv.Detections(xyxy=objects.xyxy.copy(), class_id=ids, mask=masks)
+
+
+def _mark(objects: Objects, i: int) -> str:
+    if objects.keep[i]:
+        return f"{objects.label[i]} {objects.score[i]:.2f}"
+    return f"{objects.label[i]}: {(objects.reason[i] or 'rejected').partition(':')[0]}"
+
+
+# -- sheets -------------------------------------------------------------------------------------
+
+
+def _sheet(
+    name: str,
+    kept: list[tuple[Record, int]],
+    lost: list[tuple[Record, int]],
+    counts: Sequence[int],
+    source_root: Path,
+    out: Path,
+) -> str:
+    """Kept crops in a block at the left, rejected ones at the right."""
+    blocks = [
+        (f"{name}: {title}, {len(rows)} of {count}", list(_crops(rows, source_root)))
+        for title, rows, count in (("kept", kept, counts[0]), ("rejected", lost, counts[1]))
+        if rows
+    ]
+    columns = COLUMNS if len(blocks) == 2 else 2 * COLUMNS
+    drawn = [_block(title, crops, columns) for title, crops in blocks]
+    sheet = Image.new("RGB", (sum(b.width for b in drawn), max(b.height for b in drawn)), "white")
+    left = 0
+    for block in drawn:
+        sheet.paste(block, (left, 0))
+        left += block.width
+    return _save(sheet, out / f"crops-{_plain(name)}.png")
+
+
+def _crops(rows: Iterable[tuple[Record, int]], source_root: Path) -> Iterator[Crop]:
+    pixels = functools.lru_cache(4)(lambda uri: _pixels(known[uri], source_root))
+    rows = list(rows)
+    known = {record.uri: record for record, _ in rows}
+    for record, i in rows:
+        objects = record.objects
+        crop = square_crop(pixels(record.uri), objects.xyxy[i].tolist(), CONTEXT)
+        caption = objects.reason[i] or "rejected"
+        if objects.keep[i]:
+            caption = f"score {objects.score[i]:.2f} {_evidence(objects.scores[i])}"
+        yield Crop(crop, caption, bool(objects.keep[i]))
+
+
+def _evidence(scores: dict[str, float]) -> str:
+    names = ("clip", "dinov2", "sam_iou")
+    return " ".join(f"{n} {scores[n]:.2f}" for n in names if n in scores)
+
+
+def _block(title: str, crops: Sequence[Crop], columns: int) -> Image.Image:
+    columns = min(columns, max(len(crops), 3))
+    lines = -(-len(crops) // columns)
+    wide, high = CELL + 2 * MARGIN, CELL + CAPTION + 2 * MARGIN
+    block = Image.new("RGB", (columns * wide, lines * high + 26), "white")
+    pen = ImageDraw.Draw(block)
+    pen.text((MARGIN, 7), title, fill="black", font=_font(14))
+    for i, crop in enumerate(crops):
+        x, y = (i % columns) * wide + MARGIN, (i // columns) * high + 26
+        picture = Image.fromarray(crop.pixels).resize((CELL, CELL), Image.Resampling.BICUBIC)
+        block.paste(picture, (x, y))
+        colour = PALETTE[1] if crop.kept else REJECTED
+        pen.rectangle((x - 2, y - 2, x + CELL + 1, y + CELL + 1), outline=colour, width=2)
+        for line, text in enumerate(_wrapped(pen, crop.caption)):
+            pen.text((x, y + CELL + 4 + 14 * line), text, fill=colour, font=_font(11))
+    return block
+
+
+@functools.cache
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)
+
+
+def _wrapped(pen: ImageDraw.ImageDraw, text: str) -> list[str]:
+    """As much of a text as fits under a cell, in lines."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and pen.textlength(longer, font=_font(11)) <= CELL + MARGIN:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines[: CAPTION // 14]
+
+
+# -- shared -------------------------------------------------------------------------------------
+
+
+def _pixels(record: Record, source_root: Path) -> Pixels:
+    try:
+        return read_image(from_uri(record.uri, source_root), record.image_id)
+    except ImageError as e:
+        raise AutolabelError(
+            f"image {record.uri} {e}", hint="if the folder was moved, add --source-root DIR"
+        ) from e
+
+
+def _save(image: Image.Image, path: Path) -> str:
+    import io
+
+    sink = io.BytesIO()
+    image.save(sink, "PNG")
+    write_atomic(path, sink.getvalue())
+    return path.name
+
+
+def _plain(name: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^\w.-]+", "_", name)[:60] or "_"
+
+
+@functools.cache
+def _supervision() -> Any:
+    with warnings.catch_warnings():
+        # It is told off for lacking OpenCV, which what is used here does not touch.
+        warnings.simplefilter("ignore")
+        import supervision
+    return supervision

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from autolabel.formats.coco import from_coco, to_coco
+from autolabel.ops.masks import areas, decode, encode, iou
+from autolabel.ops.polygons import from_polygons, one_ring, to_polygons
+from autolabel.types import Objects, Record, from_table, to_table
+
+Mask = npt.NDArray[np.bool_]
+HEIGHT, WIDTH = 60, 80
+MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
+
+
+def hole_and_three_parts() -> Mask:
+    """A ring, a disc that touches the border, and a small square."""
+    ys, xs = np.mgrid[:HEIGHT, :WIDTH]
+    distance = np.hypot(xs - 25, ys - 30)
+    mask = (distance < 20) & (distance > 8)
+    mask |= np.hypot(xs - 70, ys - 5) < 12
+    mask[50:54, 60:64] = True
+    return mask
+
+
+def blob(seed: int) -> Mask:
+    """Smooth random shapes of several parts with holes."""
+    noise = np.random.default_rng(seed).standard_normal((HEIGHT, WIDTH))
+    return ndimage.gaussian_filter(noise, 4) > 0.03
+
+
+def parts_and_holes(mask: Mask) -> tuple[int, int]:
+    # contourpy lets pixels that touch at a corner be one part or two; these masks have none
+    parts = ndimage.label(mask)[1]
+    return parts, ndimage.label(np.pad(~mask, 1, constant_values=True))[1] - 1
+
+
+@given(MASKS)
+@settings(deadline=None)
+def test_without_tolerance_nothing_is_lost(mask: Mask) -> None:
+    counts = encode(mask[None])[0]
+    parts, loss = to_polygons(counts, *mask.shape, tolerance_px=0)
+    assert loss == (0 if mask.any() else 0.0)
+    assert np.array_equal(decode([from_polygons(parts, *mask.shape)], *mask.shape)[0], mask)
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.25, 0.5, 1.0, 3.0]))
+@settings(max_examples=30, deadline=None)
+def test_no_part_and_no_hole_vanishes(seed: int, tolerance_px: float) -> None:
+    mask = blob(seed)
+    parts, loss = to_polygons(encode(mask[None])[0], HEIGHT, WIDTH, tolerance_px)
+    rings = (len(parts), sum(len(part.holes) for part in parts))
+    exact, none_lost = to_polygons(encode(mask[None])[0], HEIGHT, WIDTH, 0)
+    assert none_lost == 0
+    assert rings == (len(exact), sum(len(part.holes) for part in exact))
+    assert 0 <= loss < 0.1 + 0.3 * tolerance_px
+
+
+def test_a_hole_and_three_parts_through_polygons() -> None:
+    mask = hole_and_three_parts()
+    assert parts_and_holes(mask) == (3, 1)
+    counts = encode(mask[None])[0]
+    parts, loss = to_polygons(counts, HEIGHT, WIDTH, tolerance_px=0.5)
+    assert [len(part.holes) for part in parts] == [0, 1, 0]
+    assert loss < 0.05
+    back = from_polygons(parts, HEIGHT, WIDTH)
+    assert iou([counts], [back], HEIGHT, WIDTH)[0, 0] == pytest.approx(1 - loss)
+    assert parts_and_holes(decode([back], HEIGHT, WIDTH)[0]) == (3, 1)
+    # simplified: fewer points than the exact outline has
+    exact, _ = to_polygons(counts, HEIGHT, WIDTH, tolerance_px=0)
+    assert sum(len(p.outer) for p in parts) < 0.7 * sum(len(p.outer) for p in exact)
+
+
+def test_a_hole_and_three_parts_as_one_ring() -> None:
+    mask = hole_and_three_parts()
+    counts = encode(mask[None])[0]
+    parts, _ = to_polygons(counts, HEIGHT, WIDTH, tolerance_px=0.5)
+    ring = one_ring(parts)
+    assert ring.shape[1] == 2
+    image = Image.new("1", (4 * WIDTH, 4 * HEIGHT))
+    ImageDraw.Draw(image).polygon([tuple(p) for p in 4 * ring], fill=1)
+    drawn = np.array(image)[2::4, 2::4]
+    assert (drawn & mask).sum() / (drawn | mask).sum() > 0.9
+    assert parts_and_holes(ndimage.binary_opening(drawn, np.ones((2, 2)))) == (3, 1)
+
+
+def test_a_hole_and_three_parts_through_store_and_coco() -> None:
+    mask = hole_and_three_parts()
+    counts = encode(mask[None])
+    objects = Objects.create(["ring"], [1.0], [[5, 0, 80, 54]], mask=counts)
+    record = Record("0" * 32, "a.png", WIDTH, HEIGHT, objects=objects)
+    (stored,) = from_table(to_table([record]))
+    assert stored.objects.mask.tolist() == counts
+    data = to_coco([stored], ["ring"], ["a.png"])
+    assert len(data["annotations"]) == 1
+    assert data["annotations"][0]["area"] == mask.sum()
+    _, (image,) = from_coco(data)
+    assert iou(counts, [image.objects.mask[0]], HEIGHT, WIDTH)[0, 0] == 1.0
+
+
+def test_an_empty_mask_has_no_outline() -> None:
+    counts = encode(np.zeros((1, 5, 6), bool))[0]
+    assert to_polygons(counts, 5, 6) == ([], 0.0)
+    assert areas([from_polygons([], 5, 6)], 5, 6).tolist() == [0]
+    with pytest.raises(ValueError, match="no outline"):
+        one_ring([])
