@@ -6,16 +6,14 @@ python -m autolabel.cli.reference > configs/README.md
 from __future__ import annotations
 
 import sys
-import types
 import typing
 from collections.abc import Iterator
-from typing import Any
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic.fields import FieldInfo
 
 from autolabel.cli.options import flag_name
-from autolabel.config import Config, PipelineConfig
+from autolabel.config import Config, PipelineConfig, group_of
 
 _HEAD = """\
 # Pipeline files
@@ -33,20 +31,11 @@ def reference() -> str:
     """The page: one table per stage with key, flag, default, bounds and help."""
     parts = [_HEAD]
     for name, field in PipelineConfig.model_fields.items():
-        model = _group(field.annotation)
+        model = group_of(field.annotation)
         parts.append(f"## {name}\n\n{_about(field, model)}\n")
         if model is not None:
             parts.append("\n".join(_rows(model)) + "\n")
     return "\n".join(parts)
-
-
-def _group(annotation: Any) -> type[Config] | None:
-    """The config model in `Model`, `Model | None` or `tuple[Model, ...]`."""
-    inner = typing.get_args(annotation) if typing.get_origin(annotation) else (annotation,)
-    if isinstance(annotation, types.UnionType):
-        inner = typing.get_args(annotation)
-    models = [m for m in inner if isinstance(m, type) and issubclass(m, Config)]
-    return models[0] if models else None
 
 
 def _about(field: FieldInfo, model: type[Config] | None) -> str:

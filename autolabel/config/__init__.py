@@ -1,0 +1,33 @@
+"""One frozen model per stage. Flag, YAML key, default, bounds and help come from its fields.
+
+A model's `settings` are what shapes a layer's content and so binds it; sources, output folders and
+engine options say only how or where, and are left out.
+"""
+
+from autolabel.config.base import Config, build, group_of, suggest
+from autolabel.config.filter import FilterConfig
+from autolabel.config.pipeline import PipelineConfig, load_pipeline
+from autolabel.config.stages import (
+    DetectConfig,
+    EngineConfig,
+    EvaluateConfig,
+    ExportConfig,
+    IngestConfig,
+    RefineConfig,
+)
+
+__all__ = [
+    "Config",
+    "DetectConfig",
+    "EngineConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "FilterConfig",
+    "IngestConfig",
+    "PipelineConfig",
+    "RefineConfig",
+    "build",
+    "group_of",
+    "load_pipeline",
+    "suggest",
+]

@@ -1,0 +1,187 @@
+"""The options of the filter: one group of fields per rule, each with a value that is off."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from autolabel.config.base import Config, as_list, scores_in_range
+from autolabel.errors import UsageError
+
+
+class FilterConfig(Config):
+    """Which labels stay. Every rejection keeps its object, with the rule and the figure."""
+
+    # The manifest holds the models' revisions in place of their names.
+    HOW: ClassVar[frozenset[str]] = frozenset({"clip", "dinov2", "examples"})
+
+    rules: tuple[str, ...] = Field(
+        (),
+        description="Rules to apply, in this order; by default all, in the order of the options.",
+    )
+    min_score: float = Field(0.0, ge=0, le=1, description="Lowest score of a label; 0 is off.")
+    class_min_score: dict[str, float] = Field(
+        {}, description="Lowest score for one class, in place of --min-score."
+    )
+    min_side: float = Field(0.0, ge=0, description="Shortest side of a box in pixels; 0 is off.")
+    max_aspect: float = Field(
+        0.0, ge=0, description="Most that a box's longer side may be of its shorter; 0 is off."
+    )
+    min_area: float = Field(0.0, ge=0, description="Least square pixels of a box; 0 is off.")
+    min_share: float = Field(
+        0.0, ge=0, le=1, description="Least share of the image that a box covers; 0 is off."
+    )
+    max_share: float = Field(
+        1.0, gt=0, le=1, description="Largest share of the image that a box covers; 1 is off."
+    )
+    border: float = Field(
+        -1.0,
+        ge=-1,
+        description="Reject boxes that the image's border cuts: within so many pixels; -1 is off.",
+    )
+    mask_fill: float = Field(
+        0.0, ge=0, le=1, description="Least share of its box that a mask fills; 0 is off."
+    )
+    clip: str = Field(
+        "",
+        description="Image-text embedder (CLIP, SigLIP, …) that judges crops: a name from "
+        "`autolabel models`, a hub id or a local folder; none by default.",
+    )
+    context: float = Field(
+        0.15,
+        ge=0,
+        le=2,
+        description="Share of a box's side that is added at each side of its crop.",
+    )
+    templates: tuple[str, ...] = Field(
+        (
+            "a photo of a {}.",
+            "a photo of the {}.",
+            "a cropped photo of a {}.",
+            "a close-up photo of a {}.",
+            "a bad photo of a {}.",
+        ),
+        min_length=1,
+        description="Sentences around a prompt, whose vectors are averaged; {} is the prompt.",
+    )
+    background: tuple[str, ...] = Field(
+        ("background", "nothing", "an empty area", "a blurry patch"),
+        min_length=1,
+        description="Texts for what is no object; together they compete like one class.",
+    )
+    clip_class: bool = Field(
+        False, description="Reject where another class, a negative or background is more likely."
+    )
+    clip_score: float = Field(
+        0.0, ge=0, le=1, description="Lowest chance of a label's own class; 0 is off."
+    )
+    clip_margin: float = Field(
+        -1.0,
+        ge=-1,
+        le=1,
+        description="Least by which that chance exceeds the next best; -1 is off.",
+    )
+    clip_image: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Lowest chance, against background, that the whole image shows the class; "
+        "0 is off.",
+    )
+    dinov2: str = Field(
+        "",
+        description="Image-only embedder (DINOv2, DINOv3, I-JEPA, …) that compares crops: a name, "
+        "a hub id or a local folder; none by default.",
+    )
+    neighbours: int = Field(
+        10, ge=1, le=1000, description="Crops of a class's crowd that a crop is compared with."
+    )
+    crowd_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of a class's labels, the most typical ones, that make its crowd.",
+    )
+    dinov2_class: float = Field(
+        0.0,
+        ge=0,
+        description="Reject where the distance to the own class's crowd is over this many times "
+        "the distance to another's; 0 is off.",
+    )
+    dinov2_distance: float = Field(
+        0.0,
+        ge=0,
+        description="Largest distance to the class's crowd, in units of what is usual for it; "
+        "0 is off.",
+    )
+    examples: str = Field(
+        "",
+        description="Folder with labelled example crops, one subfolder per class (others compete "
+        "and are rejected), for a probe on the image-only embedder; never the validation photos.",
+    )
+    probe: Literal["veto", "relabel"] = Field(
+        "veto", description="What the probe does where it is sure of another class."
+    )
+    probe_kind: Literal["neighbours", "logistic"] = Field(
+        "logistic", description="How the probe learns: nearest neighbours or logistic regression."
+    )
+    probe_sure: float = Field(
+        0.8, ge=0, le=1, description="Chance from which the probe is sure of another class."
+    )
+    nms_iou: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Of two boxes of one class that overlap by more (IoU), the lower-scored goes; "
+        "1 is off.",
+    )
+    cross_nms_iou: float = Field(
+        1.0, ge=0, le=1, description="The same for boxes of different classes; 1 is off."
+    )
+    inside: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Reject a box of which at least this share lies in a larger one of its class; "
+        "0 is off.",
+    )
+    max_per_group: int = Field(
+        0,
+        ge=0,
+        description="Most images of one group of near duplicates; the rest are excluded; 0 is off.",
+    )
+
+    _listed = field_validator("rules", "templates", "background", mode="before")(
+        lambda v: as_list(v)
+    )
+
+    @field_validator("class_min_score")
+    @classmethod
+    def _in_range(cls, value: dict[str, float]) -> dict[str, float]:
+        return scores_in_range(value)
+
+    @field_validator("templates")
+    @classmethod
+    def _with_place(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for template in value:
+            if template.count("{}") != 1:
+                raise ValueError(f"{template!r} must hold {{}} once, for the prompt")
+        return value
+
+    def check(self) -> None:
+        """See that each rule has what it needs.
+
+        Raises:
+            UsageError: a rule is on whose model is not named.
+        """
+        for model, names in (
+            ("clip", ("clip_class", "clip_score", "clip_margin", "clip_image")),
+            ("dinov2", ("dinov2_class", "dinov2_distance", "examples")),
+        ):
+            on = [n for n in names if getattr(self, n) != FilterConfig.model_fields[n].default]
+            if on and not getattr(self, model):
+                raise UsageError(
+                    f"{on[0]} needs an embedder",
+                    hint=f"name one with --{model}, or {model}: in the file",
+                )

@@ -1,0 +1,96 @@
+"""A whole run in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, field_validator
+
+from autolabel.config.base import Config, build, read_yaml
+from autolabel.config.filter import FilterConfig
+from autolabel.config.stages import (
+    DetectConfig,
+    EngineConfig,
+    EvaluateConfig,
+    ExportConfig,
+    IngestConfig,
+    RefineConfig,
+)
+from autolabel.errors import UsageError
+
+
+class PipelineConfig(Config):
+    """A whole run in one file; a stage that is left out does not run."""
+
+    workspace: str = Field(min_length=1, description="Folder of the label store.")
+    engine: EngineConfig = EngineConfig()
+    ingest: IngestConfig
+    detect: DetectConfig
+    refine: RefineConfig | None = None
+    filter: FilterConfig | None = None
+    export: tuple[ExportConfig, ...] = ()
+    evaluate: EvaluateConfig | None = None
+
+    _listed = field_validator("export", mode="before")(
+        lambda v: [v] if isinstance(v, Mapping) else v
+    )
+
+
+def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Read a pipeline file and apply ``stage.key=value`` overrides.
+
+    Raises:
+        AutolabelError: the file cannot be read.
+        UsageError: it is not a pipeline, or an override is not.
+    """
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise UsageError(
+            f"{path} is not a pipeline file", hint="start from a copy of configs/demo.yaml"
+        )
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(
+                f"--set {text!r} is not KEY=VALUE", hint="write --set detect.box_threshold=0.25"
+            )
+        _assign(data, key.strip().split("."), _yaml_value(text, value))
+    return build(PipelineConfig, data, flags=False)
+
+
+def _yaml_value(text: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UsageError(
+            f"the value in --set {text!r} is not valid YAML", hint="put the value in quotes"
+        ) from None
+
+
+def _assign(data: dict[str, Any], keys: list[str], value: Any) -> None:
+    target: Any = data
+    for i, key in enumerate(keys):
+        last = i == len(keys) - 1
+        if isinstance(target, list):
+            if not key.isdigit() or int(key) >= len(target):
+                raise UsageError(
+                    f"--set {'.'.join(keys)}: {key!r} is not one of its {len(target)} entries",
+                    hint=f"write {'.'.join([*keys[:i], '0', *keys[i + 1 :]])}=…",
+                )
+            position: Any = int(key)
+        else:
+            position = key
+        if last:
+            target[position] = value
+        else:
+            if isinstance(target, dict) and target.get(key) is None:
+                target[key] = {}
+            target = target[position]
+            if not isinstance(target, dict | list):
+                raise UsageError(
+                    f"--set {'.'.join(keys)}: {key!r} holds a value, not keys",
+                    hint=f"write --set {'.'.join(keys[: i + 1])}=…",
+                )

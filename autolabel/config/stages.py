@@ -1,0 +1,236 @@
+"""The options of every stage but the filter, and of the engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from autolabel.config.base import Config, as_list, read_yaml, scores_in_range, suggest
+from autolabel.errors import UsageError
+from autolabel.ontology import Ontology
+
+
+class EngineConfig(Config):
+    """How stages run; none of it changes what they find."""
+
+    engine: Literal["local", "ray"] = Field(
+        "local",
+        description="local: this machine. ray: one model per GPU, on one machine or a cluster; "
+        "needs pip install 'autolabel[ray]'.",
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        description="Where models run: auto, cpu, cuda, cuda:N or mps.",
+    )
+    batch_size: int = Field(4, ge=1, le=4096, description="Images per forward pass of a model.")
+    workers: int = Field(
+        0, ge=0, le=256, description="Threads that read images ahead; 0 is one per core."
+    )
+
+
+class IngestConfig(Config):
+    """Which images belong to the workspace."""
+
+    HOW: ClassVar[frozenset[str]] = frozenset({"source", "holdout", "shard_size"})
+
+    source: tuple[str, ...] = Field(
+        (), description="Files, folders, globs, a .txt with one path a line, or - for a list."
+    )
+    holdout: tuple[str, ...] = Field(
+        (),
+        description="Hand-labelled photos (file or folder): whatever equals or nearly equals one "
+        "of them is marked a leak, and no later stage uses it.",
+    )
+    near_bits: int = Field(
+        6,
+        ge=-1,
+        le=16,
+        description="Photos whose 64-bit perceptual hashes differ in at most this many bits are "
+        "near duplicates; -1 turns the search off.",
+    )
+    min_side: int = Field(
+        0, ge=0, description="Exclude images whose shorter side has fewer pixels; 0 is off."
+    )
+    max_aspect: float = Field(
+        0.0, ge=0, description="Exclude images whose longer side is more times the shorter; 0: off."
+    )
+    shard_size: int = Field(
+        128, ge=1, le=100_000, description="Images per shard: what a crash can cost."
+    )
+
+    _listed = field_validator("source", "holdout", mode="before")(lambda v: as_list(v))
+
+
+class DetectConfig(Config):
+    """What to look for, with which model, and how sure it must be."""
+
+    # The manifest holds the model's revision and the resolved ontology in their place.
+    HOW: ClassVar[frozenset[str]] = frozenset({"model", "prompt", "negative", "ontology"})
+
+    model: str = Field(
+        "grounding-dino-tiny",
+        min_length=1,
+        description="Detector: a name from `autolabel models`, a hub id or a local folder.",
+    )
+    prompt: tuple[str, ...] = Field(
+        (),
+        description='What to find: "cat", or "CLASS=prompt, prompt" for a class with several '
+        "prompts. Repeat it for more classes.",
+    )
+    negative: tuple[str, ...] = Field(
+        (), description="A prompt that competes for boxes and whose boxes are dropped."
+    )
+    ontology: str | dict[str, Any] | None = Field(
+        None,
+        description="YAML or JSON file with the classes and their prompts, or the JSON itself: "
+        '{"prompt": "class"}.',
+    )
+    box_threshold: float = Field(0.35, ge=0, le=1, description="Lowest score of a box to keep.")
+    class_threshold: dict[str, float] = Field(
+        {}, description="Lowest score for one class, in place of --box-threshold."
+    )
+    nms_iou: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Of two boxes of one class that overlap by more (IoU), the lower-scored goes; "
+        "1 turns it off.",
+    )
+
+    _listed = field_validator("prompt", "negative", mode="before")(lambda v: as_list(v))
+
+    @field_validator("class_threshold")
+    @classmethod
+    def _in_range(cls, value: dict[str, float]) -> dict[str, float]:
+        return scores_in_range(value)
+
+    def resolve_ontology(self) -> Ontology:
+        """The classes that the options name.
+
+        Raises:
+            UsageError: none are named, both ways are used, or a threshold names no class.
+        """
+        if self.ontology is not None and self.prompt:
+            raise UsageError(
+                "both prompts and an ontology are given",
+                hint="use --prompt for a few words or --ontology for a file, not both",
+            )
+        if self.ontology is not None:
+            ontology = Ontology.from_mapping(_ontology_data(self.ontology), self.negative)
+        elif self.prompt:
+            ontology = Ontology.from_prompts(self.prompt, self.negative)
+        else:
+            raise UsageError("nothing to look for", hint='add --prompt "cat", or --ontology FILE')
+        for name in self.class_threshold:
+            if name not in ontology.names:
+                raise UsageError(
+                    f"class_threshold names {name!r}, which is no class",
+                    hint=suggest(name, ontology.names, "the classes are"),
+                )
+        return ontology
+
+
+class RefineConfig(Config):
+    """How boxes become masks."""
+
+    HOW: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    model: str = Field(
+        "sam-vit-base",
+        min_length=1,
+        description="Segmenter: a name from `autolabel models`, a hub id, a local folder or an "
+        "original SAM .pth file.",
+    )
+    multimask: bool = Field(
+        True,
+        description="Let the model give several masks a box and take the best by its own "
+        "estimate; otherwise its single mask.",
+    )
+    box_agreement: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Pass over a mask whose own box overlaps the prompt by less (IoU) while "
+        "another does not; 0 turns it off.",
+    )
+    box_margin: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="Cut off what lies farther outside the box than this share of its sides; off "
+        "by default.",
+    )
+    min_speck: int = Field(
+        0,
+        ge=0,
+        description="Drop parts of a mask with fewer pixels, all but the largest; 0 is off.",
+    )
+    fill_holes: int = Field(
+        0, ge=0, description="Fill holes of a mask with at most so many pixels; 0 is off."
+    )
+    tighten: bool = Field(False, description="Shrink or grow each box to its mask.")
+
+
+class ExportConfig(Config):
+    """Which labels go where, in which format."""
+
+    format: Literal["coco", "yolo"] = Field("coco", description="Format of the dataset.")
+    out: str = Field(min_length=1, description="Folder to write; only our own files in it change.")
+    from_layer: str | None = Field(
+        None, alias="from", description="Layer to read; the newest with labels by default."
+    )
+    val_share: float = Field(
+        0.0, ge=0, lt=1, description="Share of the images that goes to the val split."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the split.")
+    link: Literal["copy", "hardlink", "symlink"] = Field(
+        "copy", description="How images get there; turned or unusual ones are always written anew."
+    )
+
+
+class EvaluateConfig(Config):
+    """What the labels are measured against, and how."""
+
+    truth: str = Field(
+        min_length=1, description="Hand labels: COCO JSON, YOLO or VOC; a file or a folder."
+    )
+    layer: str | None = Field(
+        None, description="Layer to measure; the newest with labels by default."
+    )
+    iou: float = Field(
+        0.5, ge=0.5, le=0.95, description="IoU from which a box counts as found, for P, R and F1."
+    )
+    score_threshold: float = Field(
+        0.0, ge=0, le=1, description="Count only labels with this score for P, R and F1."
+    )
+    class_map: dict[str, str] = Field(
+        {},
+        description="A class of the hand labels = its name in the workspace; X= leaves X out.",
+    )
+    label_truth: bool | None = Field(
+        None,
+        description="Label the hand-labelled photos with the layer's own settings, in a workspace "
+        "beside it. By default done when those photos were held out.",
+    )
+    bootstrap: int = Field(
+        1000, ge=0, le=100_000, description="Bootstrap samples of the images for the intervals."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    worst: int = Field(10, ge=0, description="How many of the worst images to list.")
+
+
+def _ontology_data(given: str | dict[str, Any]) -> Any:
+    if isinstance(given, dict):
+        return given
+    if given.lstrip().startswith("{"):
+        try:
+            return json.loads(given)
+        except ValueError as e:
+            raise UsageError(
+                f"--ontology is not valid JSON: {e}", hint='write \'{"red blood cell": "RBC"}\''
+            ) from None
+    return read_yaml(Path(given))
