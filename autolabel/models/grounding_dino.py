@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
-from transformers.utils import logging
 
 from autolabel.errors import AutolabelError
 from autolabel.models.base import NEGATIVE
 from autolabel.models.device import resolve
+from autolabel.models.loading import load
 from autolabel.ontology import Ontology
 from autolabel.registry import Located
 from autolabel.types import Objects
@@ -30,9 +30,6 @@ SMALLEST_SIDE = 32
 """Pixels; the backbones halve an image five times, and thin ones would come to nothing."""
 
 Pair = tuple[str | None, str]
-
-logging.set_verbosity_error()
-logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)
@@ -63,17 +60,9 @@ class GroundingDino:
 
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
-        try:
-            self.processor = AutoProcessor.from_pretrained(located.path, local_files_only=True)
-            model = AutoModelForZeroShotObjectDetection.from_pretrained(
-                located.path, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-        except (OSError, ValueError, KeyError) as e:
-            raise AutolabelError(
-                f"model {located.name} does not load: {' '.join(str(e).split())[:200]}",
-                hint=f"fetch it again, or check the files in {located.path}",
-            ) from e
-        self.model = model.to(self.device).eval()
+        self.processor, self.model = load(
+            located, AutoProcessor, AutoModelForZeroShotObjectDetection, self.device
+        )
         self._passes: tuple[str, list[Pass]] = ("", [])
 
     def detect(

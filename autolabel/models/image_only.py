@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoImageProcessor
+from transformers import AutoImageProcessor, AutoModel
 
 from autolabel.models.device import resolve
-from autolabel.models.embedding import Vectors, in_passes, load
+from autolabel.models.embedding import Vectors, in_passes
+from autolabel.models.loading import load
 from autolabel.registry import Located
 
 
@@ -58,8 +59,7 @@ class ImageOnly:
 
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
-        self.processor, model = load(located, AutoImageProcessor)
-        self.model = model.to(self.device)
+        self.processor, self.model = load(located, AutoImageProcessor, AutoModel, self.device)
         self.features = FEATURES[self.model.config.model_type]
         config = self.model.config
         self.dimensions = int(getattr(config, "hidden_size", 0) or config.hidden_sizes[-1])

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoProcessor
+from transformers import AutoModel, AutoProcessor
 
 from autolabel.errors import AutolabelError
 from autolabel.models.base import Scoring
 from autolabel.models.device import resolve
-from autolabel.models.embedding import Vectors, in_passes, load, unit
+from autolabel.models.embedding import Vectors, in_passes, unit
+from autolabel.models.loading import load
 from autolabel.registry import Located
 
 PADDING: Mapping[str, str] = {"siglip": "max_length", "siglip2": "max_length"}
@@ -36,8 +37,7 @@ class ImageText:
 
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
-        self.processor, model = load(located, AutoProcessor)
-        self.model = model.to(self.device)
+        self.processor, self.model = load(located, AutoProcessor, AutoModel, self.device)
         config = self.model.config
         self.dimensions = int(
             getattr(config, "projection_dim", 0) or config.text_config.hidden_size

@@ -10,16 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from transformers import AutoModelForMaskGeneration, AutoProcessor
-from transformers.utils import logging
 
-from autolabel.errors import AutolabelError
 from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
+from autolabel.models.loading import load
 from autolabel.models.sam_masks import BOXES_PER_PASS, finish
 from autolabel.registry import Located
-
-logging.set_verbosity_error()
-logging.disable_progress_bar()
 
 
 class Sam:
@@ -35,17 +31,9 @@ class Sam:
 
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
-        try:
-            self.processor = AutoProcessor.from_pretrained(located.path, local_files_only=True)
-            model = AutoModelForMaskGeneration.from_pretrained(
-                located.path, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-        except (OSError, ValueError, KeyError) as e:
-            raise AutolabelError(
-                f"model {located.name} does not load: {' '.join(str(e).split())[:200]}",
-                hint=f"fetch it again, or check the files in {located.path}",
-            ) from e
-        self.model = model.to(self.device).eval()
+        self.processor, self.model = load(
+            located, AutoProcessor, AutoModelForMaskGeneration, self.device
+        )
 
     def segment(
         self,

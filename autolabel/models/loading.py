@@ -1,0 +1,54 @@
+"""Loading a checkpoint through transformers, the same for every task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.utils import logging
+
+from autolabel.errors import AutolabelError
+from autolabel.registry import Located
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+
+
+def load(
+    located: Located, processor_class: Any, model_class: Any, device: torch.device
+) -> tuple[Any, Any]:
+    """Processor and model of a checkpoint, in single precision, ready for inference.
+
+    Weights are read from safetensors alone, and no code of a checkpoint is run.
+
+    Args:
+        located: the checkpoint's folder.
+        processor_class, model_class: the auto classes of the task.
+        device: where the model goes.
+
+    Raises:
+        AutolabelError: the files do not load, or weights are missing: transformers would fill them
+            with random numbers.
+    """
+    try:
+        processor = processor_class.from_pretrained(located.path, local_files_only=True)
+        model, info = model_class.from_pretrained(
+            located.path,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError) as e:
+        raise AutolabelError(
+            f"model {located.name} does not load: {' '.join(str(e).split())[:200]}",
+            hint=f"fetch it again, or check the files in {located.path}",
+        ) from e
+    # A pooler on top is not used, and many checkpoints come without one.
+    missing = sorted(k for k in info["missing_keys"] if not k.startswith("pooler."))
+    if missing:
+        raise AutolabelError(
+            f"model {located.name} lacks {len(missing)} weights, {missing[0]} for one",
+            hint="use a checkpoint that holds the whole model",
+        )
+    return processor, model.to(device).eval()
