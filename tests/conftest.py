@@ -82,8 +82,7 @@ def save_random_detector(folder: Path, *, seed: int = 0, max_text_len: int = 256
     for i, token in {**special, **{200 + i: t for i, t in enumerate(tokens)}}.items():
         vocabulary[i] = token
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
-    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    tokenizer = BertTokenizerFast(vocab={token: i for i, token in enumerate(vocabulary)})
     image_processor = GroundingDinoImageProcessor(
         size={"shortest_edge": 64, "longest_edge": 96}, do_pad=True
     )
