@@ -145,10 +145,12 @@ def _known(layer: Layer) -> dict[str, tuple[float, set[str]]]:
     known: dict[str, tuple[float, set[str]]] = {}
     for index in layer.shards():
         when = layer.shard_path(index).stat().st_mtime
-        table = layer.table(index, ["uri", "image_id"])
-        for uri, image_id in zip(*(table.column(c).to_pylist() for c in range(2)), strict=True):
+        table = layer.table(index, ["uri", "image_id", "error"])
+        columns = (table.column(name).to_pylist() for name in ("uri", "image_id", "error"))
+        for uri, image_id, error in zip(*columns, strict=True):
             ids = known.get(uri, (0.0, set()))[1]
-            known[uri] = (when, ids | {image_id})
+            # What failed is looked at again whatever its date: it may be there or whole by now.
+            known[uri] = (0.0 if error else when, ids | {image_id})
     return known
 
 

@@ -108,6 +108,21 @@ def test_a_photo_that_changed_on_disk_is_new_and_its_old_row_says_so(
     assert (rows[1].width, rows[1].height) == (40, 30)
 
 
+def test_a_photo_that_was_missing_is_taken_up_when_it_is_there(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{photos / '0000.png'}\n{photos / 'late.png'}\n", "utf-8")
+    workspace = tmp_path / "ws"
+    assert "1 errors" in run("ingest", listed, "-w", workspace).err
+    assert "nothing to do" in run("ingest", listed, "-w", workspace).err
+    shutil.copy2(photos / "0001.png", photos / "late.png")
+    os.utime(photos / "late.png", (1e9, 1e9))  # older than the workspace
+    assert "1 images done" in run("ingest", listed, "-w", workspace).err
+    rows = [r for r in Workspace(workspace).require("images").records() if r.uri == "late.png"]
+    assert [r.error for r in rows] == ["missing", None]
+
+
 def test_overwrite_replaces_labels_and_marks_nothing_before(
     run: Run, photos: Path, random_detector: Path
 ) -> None:
