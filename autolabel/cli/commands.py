@@ -224,11 +224,12 @@ def export(
 ) -> None:
     """Write the kept labels as a COCO or YOLO dataset."""
     from autolabel import pipeline
+    from autolabel.cli.state import labels
     from autolabel.export import export as write
 
     home = _existing(workspace)
     _move_source(home, source_root)
-    layer = home.require(config.from_layer) if config.from_layer else home.newest(pipeline.LABELS)
+    layer = labels(home, config.from_layer)
     done = write(home, layer, pipeline.ontology_of(layer), config)
     show.exported(done, json)
 
@@ -291,18 +292,19 @@ def preview(
 ) -> None:
     """Draw images with their labels, and sheets of kept and rejected crops with the reasons."""
     from autolabel import pipeline
+    from autolabel.cli.state import labels
     from autolabel.preview import preview as draw
 
     home = _existing(workspace)
     _move_source(home, source_root)
-    labels = home.require(layer) if layer else home.newest(pipeline.LABELS)
-    ontology = pipeline.ontology_of(labels)
+    shown = labels(home, layer)
+    ontology = pipeline.ontology_of(shown)
     if only is not None and only not in ontology.names:
         raise UsageError(
             f"there is no class {only!r}", hint=suggest(only, ontology.names, "the classes are")
         )
     done = draw(
-        labels, ontology, pipeline.existing_root(home), out,
+        shown, ontology, pipeline.existing_root(home), out,
         rejected=rejected, only=only, images=images, crops=crops,
     )  # fmt: skip
     show.previewed(done, json)

@@ -11,6 +11,7 @@ import yaml
 
 from autolabel import filtering, pipeline
 from autolabel.cli import show
+from autolabel.cli.state import labels
 from autolabel.config import EngineConfig, EvaluateConfig, ExportConfig, PipelineConfig
 from autolabel.evaluate import evaluate, match_truth, to_json
 from autolabel.export import export, is_current
@@ -26,7 +27,7 @@ def measure(
 ) -> dict[str, Any]:
     """Evaluate a layer, labelling the hand-labelled photos first where they were held out."""
     truth = read_truth(Path(config.truth))
-    layer = workspace.require(config.layer) if config.layer else workspace.newest(pipeline.LABELS)
+    layer = labels(workspace, config.layer)
     ontology = pipeline.ontology_of(layer)
     if _aside(workspace, layer, truth, config):
         photos = [image.path for image in truth.records if image.path is not None]
@@ -77,11 +78,7 @@ def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
 
 
 def _export(workspace: Workspace, config: ExportConfig) -> None:
-    layer = (
-        workspace.require(config.from_layer)
-        if config.from_layer
-        else workspace.newest(pipeline.LABELS)
-    )
+    layer = labels(workspace, config.from_layer)
     ontology = pipeline.ontology_of(layer)
     if is_current(workspace, layer, ontology, config):
         show.message(f"export: {config.out} is up to date")
@@ -96,7 +93,7 @@ def _evaluate(
     report: pipeline.Reporter,
 ) -> None:
     """Measure, unless the same labels were measured against the same truth before."""
-    layer = workspace.require(config.layer) if config.layer else workspace.newest(pipeline.LABELS)
+    layer = labels(workspace, config.layer)
     key = f"{layer.fingerprint()} {config.model_dump_json()} {_stamp(Path(config.truth))}"
     key = hashlib.sha256(key.encode()).hexdigest()
     kept = workspace.path / "evaluate" / "result.json"

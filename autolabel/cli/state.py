@@ -1,10 +1,12 @@
-"""What `status` shows."""
+"""How layers stand: what `status` shows, and which layer a command takes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from autolabel.store import Workspace
+from autolabel.cli import show
+from autolabel.pipeline import LABELS
+from autolabel.store import Layer, Workspace
 
 
 def status_of(workspace: Workspace) -> dict[str, Any]:
@@ -29,3 +31,15 @@ def status_of(workspace: Workspace) -> dict[str, Any]:
             "version": manifest.version,
         }
     return {"workspace": str(workspace.path), "layers": layers}
+
+
+def labels(workspace: Workspace, name: str | None) -> Layer:
+    """The layer of that name, or the newest with labels; says so if it is not up to date."""
+    layer = workspace.require(name) if name else workspace.newest(LABELS)
+    for state in workspace.states():
+        if state.layer.name == layer.name and not state.complete:
+            show.message(
+                f"warning: {layer.name}/ lacks {state.missing} shards and {state.stale} are stale; "
+                f"see autolabel status {workspace.path}"
+            )
+    return layer

@@ -198,6 +198,18 @@ def test_export_goes_from_labels_to_a_dataset(
     assert [c["name"] for c in data["categories"]] == ["cat", "dog"]
 
 
+def test_unfinished_labels_are_not_passed_off_as_whole(
+    run: Run, photos: Path, random_detector: Path, tmp_path: Path
+) -> None:
+    workspace = labelled(run, photos, random_detector)
+    assert "warning" not in run("export", workspace, "--out", tmp_path / "whole").err
+    make_photos(photos, 7)
+    run("ingest", photos, "-w", workspace)
+    done = run("export", workspace, "--out", tmp_path / "part")
+    assert done.status == 0
+    assert "warning: detect/ lacks 1 shards" in done.err
+
+
 def test_models_lists_names(run: Run) -> None:
     rows = run("models", "--json").json()
     assert {"grounding-dino-tiny", "grounding-dino-base"} <= {row["name"] for row in rows}
