@@ -360,13 +360,23 @@ def _replayed(task: str, manifest: Manifest) -> dict[str, Any]:
     Raises:
         AutolabelError: the model is no longer to be found, or has changed.
     """
-    located = registry.locate(task, manifest.origin["model"])
-    if manifest.model is None or located.revision != manifest.model["revision"]:
+    reference = manifest.origin["model"]
+    check_model(task, reference, (manifest.model or {}).get("revision", ""), manifest.stage)
+    return {**manifest.settings, "model": reference}
+
+
+def check_model(task: str, reference: str, revision: str, stage: str) -> None:
+    """See that a model is still the one that made a layer.
+
+    Raises:
+        AutolabelError: it is no longer to be found, or has changed.
+    """
+    located = registry.locate(task, reference)
+    if located.revision != revision:
         raise AutolabelError(
-            f"the model in {located.path} is not the one that made {manifest.stage}/ any more",
-            hint=f"run autolabel {manifest.stage} with --overwrite first",
+            f"the model in {located.path} is not the one that made {stage}/ any more",
+            hint=f"run autolabel {stage} with --overwrite first",
         )
-    return {**manifest.settings, "model": manifest.origin["model"]}
 
 
 # -- shared -----------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ import functools
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -264,8 +263,3 @@ def on_disk(hub_id: str) -> bool:
 
     snapshots = Path(constants.HF_HUB_CACHE) / f"models--{hub_id.replace('/', '--')}" / "snapshots"
     return any(snapshots.glob("*/*.safetensors")) if snapshots.is_dir() else False
-
-
-def offline() -> bool:
-    """Whether the environment forbids the network."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}

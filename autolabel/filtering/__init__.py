@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from autolabel import pipeline, registry
+from autolabel import pipeline
 from autolabel.config import EngineConfig, FilterConfig, suggest
 from autolabel.engine.base import Task
-from autolabel.errors import AutolabelError, UsageError
+from autolabel.errors import UsageError
 from autolabel.filtering.gather import TASKS, Gathered, Place, gather, read_joined
 from autolabel.pipeline import Done, Reporter, silent
 from autolabel.stages.filter import Filter
@@ -80,7 +80,12 @@ def filter_labels(
             origin=found.origin,
         )
         layer = workspace.begin("filter", bound_to(manifest, source), overwrite=overwrite)
-        tasks = [t for t in _tasks(source, found, capped) if _is_due(t, layer)]
+        have = set(layer.shards())
+        tasks = [
+            task
+            for task in _tasks(source, found, capped)
+            if task.index not in have or layer.source_digest(task.index) != task.source_digest
+        ]
         make = partial(Filter, config, found.texts, found.crowds, found.probe, capped)
         pipeline.run_stage("filter", make, layer, tasks, engine, report)
         layer.drop_beyond(source)
@@ -164,11 +169,8 @@ def label_truth(
     for name, task in TASKS.items():
         at = getattr(config, name)
         recorded = (manifest.model or {}).get(name, "").partition(" ")[2]
-        if at and registry.locate(task, at).revision != recorded:
-            raise AutolabelError(
-                f"the model in {at} is not the one that made filter/ any more",
-                hint="run autolabel filter with --overwrite first",
-            )
+        if at:
+            pipeline.check_model(task, at, recorded, "filter")
     beside = Workspace(labelled.path.parent)
     return filter_labels(
         beside, config, engine,
@@ -227,7 +229,3 @@ def _tasks(source: Layer, found: Gathered, capped: Mapping[str, int]) -> list[Ta
         read = partial(read_joined, source, found.layers, index)
         tasks.append(Task(index, source.rows(index), read, digest))
     return tasks
-
-
-def _is_due(task: Task, layer: Layer) -> bool:
-    return task.index not in layer.shards() or layer.source_digest(task.index) != task.source_digest

@@ -85,7 +85,7 @@ def gather(
             layers[name] = _vectors(place, name, located[name], source, config, engine, report)
     ontology = pipeline.ontology_of(source)
     found = Gathered(layers, located, None, None, None, {}, {})
-    found.origin.update({name: str(at.path.resolve()) for name, at in located.items()})
+    found.origin.update({name: at.reference() for name, at in located.items()})
     if CLIP in layers:
         texts = _texts(place, located[CLIP], ontology, config, engine)
         found = replace(found, texts=texts)

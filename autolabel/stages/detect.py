@@ -17,8 +17,7 @@ from autolabel.config import DetectConfig
 from autolabel.models.base import NEGATIVE, Detector
 from autolabel.ontology import Ontology
 from autolabel.ops.boxes import clip_boxes
-from autolabel.ops.files import from_uri
-from autolabel.ops.images import read_image
+from autolabel.stages.pixels import with_pixels
 from autolabel.types import Objects, Record
 
 
@@ -53,8 +52,7 @@ class Detect:
 
     def prepare(self, record: Record) -> Record:
         """Read the pixels."""
-        path = from_uri(record.uri, self.source_root)
-        return replace(record, pixels=read_image(path, record.image_id))
+        return with_pixels(record, self.source_root)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """Records with the boxes that pass, best first."""

@@ -16,8 +16,7 @@ from autolabel import registry
 from autolabel.models.base import Embedder, ImageTextEmbedder, Scoring
 from autolabel.ontology import Ontology
 from autolabel.ops.crops import square_crop
-from autolabel.ops.files import from_uri
-from autolabel.ops.images import read_image
+from autolabel.stages.pixels import with_pixels
 from autolabel.types import Record
 from autolabel.vectors import CROPS, WHOLE
 
@@ -50,8 +49,7 @@ class Embed:
 
     def prepare(self, record: Record) -> Record:
         """Read the pixels."""
-        path = from_uri(record.uri, self.source_root)
-        return replace(record, pixels=read_image(path, record.image_id))
+        return with_pixels(record, self.source_root)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """Records with vectors."""

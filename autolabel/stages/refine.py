@@ -13,8 +13,7 @@ from autolabel import registry
 from autolabel.config import RefineConfig
 from autolabel.models.base import Segmented, Segmenter
 from autolabel.ops import masks
-from autolabel.ops.files import from_uri
-from autolabel.ops.images import read_image
+from autolabel.stages.pixels import with_pixels
 from autolabel.types import Objects, Record
 
 EMPTY = "refine: empty mask"
@@ -44,8 +43,7 @@ class Refine:
 
     def prepare(self, record: Record) -> Record:
         """Read the pixels."""
-        path = from_uri(record.uri, self.source_root)
-        return replace(record, pixels=read_image(path, record.image_id))
+        return with_pixels(record, self.source_root)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """The same objects in the same order, those that are kept with masks."""

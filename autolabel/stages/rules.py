@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from autolabel.config import FilterConfig, suggest
 from autolabel.errors import UsageError
+from autolabel.ops import masks
 from autolabel.ops.boxes import box_areas
 from autolabel.stages.evidence import Chances, Distances
 from autolabel.types import Record
@@ -120,15 +121,11 @@ def _border(scene: Scene, config: FilterConfig) -> Verdict:
 
 
 def _mask_fill(scene: Scene, config: FilterConfig) -> Verdict:
-    from pycocotools import mask as coco
-
     record = scene.record
-    size = [record.height, record.width]
-    areas = [
-        np.nan if rle is None else float(coco.area({"size": size, "counts": rle}))
-        for rle in record.objects.mask
-    ]
-    fill = np.asarray(areas) / np.maximum(box_areas(record.objects.xyxy), 1e-9)
+    known = np.array([rle is not None for rle in record.objects.mask], bool)
+    found = np.full(len(known), np.nan)
+    found[known] = masks.areas(record.objects.mask[known].tolist(), record.height, record.width)
+    fill = found / np.maximum(box_areas(record.objects.xyxy), 1e-9)
     return _under(fill, config.mask_fill)  # a label without a mask is not under any limit
 
 
