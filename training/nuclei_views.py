@@ -36,12 +36,18 @@ class View:
 
 
 def draw_view(
-    nuclei: Nuclei, rng: np.random.Generator, variety: float = 1.0, own_size: float = 0.5
+    nuclei: Nuclei,
+    rng: np.random.Generator,
+    variety: float = 1.0,
+    own_size: float = 0.5,
+    looks: tuple[float, float] = (0.45, 0.3),
 ) -> View:
     """A random view.
 
     `variety` is the share of views that may look like something else than shining nuclei, and
-    `own_size` of those at about the nuclei's own size; the others are enlarged.
+    `own_size` of those at about the nuclei's own size; the others are enlarged. Of the varied
+    views, `looks` are the shares that only shine otherwise and that are painted; the rest has its
+    greys mapped to colours.
     """
     own = rng.random() < own_size
     zoom = rng.uniform(0.95, 1.4) if own else float(np.exp(rng.uniform(0.3, 1.7)))
@@ -56,7 +62,7 @@ def draw_view(
     if height == SIDE and rng.random() < 0.5:
         pixels, labels = pixels.transpose(-1, -2), labels.transpose(-1, -2)
     labels = labels[0, 0].long()
-    pixels = _recolour(pixels[0], labels, rng, variety)
+    pixels = _recolour(pixels[0], labels, rng, variety, looks)
     whole = torch.zeros(3, SIDE, SIDE)
     whole[:, :height] = pixels
     labels = F.pad(labels, (0, 0, 0, SIDE - height))
@@ -101,18 +107,23 @@ def _in_view(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _recolour(
-    pixels: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator, variety: float
+    pixels: torch.Tensor,
+    labels: torch.Tensor,
+    rng: np.random.Generator,
+    variety: float,
+    looks: tuple[float, float],
 ) -> torch.Tensor:
+    plain, painted = looks
     varied = rng.random() < variety
     kind = rng.random() if varied else 0.0
-    if kind < 0.45:
+    if kind < plain:
         pixels = (pixels * float(np.exp(rng.uniform(-0.6, 1.1)))).clamp(0, 1)
         pixels = pixels * torch.from_numpy(rng.uniform(0.6, 1.0, (3, 1, 1))).float()
-    elif kind < 0.7:
+    elif kind < 1 - painted:
         pixels = _mapped(pixels, rng)
     else:
         pixels = _painted(labels, rng)
-    if varied and kind < 0.45 and rng.random() < 0.3:
+    if varied and kind < plain and rng.random() < 0.3:
         pixels = 1 - pixels
     if rng.random() < 0.3:
         pixels = pixels * _slope(pixels.shape, rng)

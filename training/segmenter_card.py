@@ -38,7 +38,7 @@ processor = AutoProcessor.from_pretrained("sample_data/models/segmenter")
 - Views: cut, enlarged up to five times, mirrored, recoloured, inverted, or the hand-drawn outlines
   painted as other cells (`training/nuclei_views.py`); boxes jittered by up to {jitter:.0%}.
 - Command: `{command}`
-- Seed {seed}, {cycles} cycles of {steps} steps of {batch} images at {side} x {side} pixels, fixed
+- Seed {seed}, cycles of {steps} steps of {batch} images at {side} x {side} pixels, fixed
   schedule, running average of the weights; {minutes:.0f} minutes with {threads} thread(s).
 - Licence of the weights: CC0, as the data.
 
@@ -64,6 +64,13 @@ def write_card(folder: Path, facts: Mapping[str, object], figures: Mapping) -> N
         f"| {name} | {true:.3f} | {moved:.3f} |" for name, (true, moved) in figures["rows"].items()
     ]
     used = ", ".join(f"`{key}: {value}`".lower() for key, value in USED.items())
-    texts = {"rows": "\n".join(rows), "count": figures["nuclei"], "moved": JITTER, "used": used}
+    steps = ", ".join(map(str, facts["steps"]))
+    texts = {
+        "steps": steps,
+        "rows": "\n".join(rows),
+        "count": figures["nuclei"],
+        "moved": JITTER,
+        "used": used,
+    }
     text = CARD.format(**{**figures, **facts, **texts})
     (folder / "MODEL_CARD.md").write_text(text)

@@ -53,26 +53,30 @@ FAR, LOOKS = (30, 150), (150, 400)
 class Mix:
     """What a cycle is like.
 
-    `variety` and `own_size` are shares of the views, see `draw_view`, `exact` is the share of the
-    images whose boxes are not jittered.
+    `variety`, `own_size` and `looks` are shares of the views, see `draw_view`, `exact` is the share
+    of the images whose boxes are not jittered.
     """
 
     peak_rate: float
     variety: float
     own_size: float
+    looks: tuple[float, float]
     exact: float
 
 
-#: Everything at first; later cycles come closer to use.
-FIRST, LATER = Mix(2e-3, 1.0, 0.5, 0.25), Mix(1.5e-3, 0.5, 0.7, 0.4)
+#: What each cycle is like: everything at first, later closer to use.
+MIXES = (
+    Mix(2e-3, 1.0, 0.5, (0.45, 0.3), 0.25),
+    Mix(1.5e-3, 0.5, 0.7, (0.45, 0.3), 0.4),
+    Mix(1.5e-3, 0.6, 0.6, (0.35, 0.45), 0.5),
+)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the weights, apart from the data."""
+    """What decides the weights, apart from the data; `steps` are those of each cycle."""
 
-    cycles: int
-    steps: int
+    steps: tuple[int, ...]
     batch: int
     warmup: int
     weight_decay: float
@@ -201,11 +205,12 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.images, self.recipe = images, recipe
         self.average = build_model().eval()
-        self.restart(FIRST)
+        self.restart(0)
 
-    def restart(self, mix: Mix) -> None:
+    def restart(self, cycle: int) -> None:
         """Begin a cycle."""
-        self.mix = mix
+        self.mix = MIXES[min(cycle, len(MIXES) - 1)]
+        self.begin, self.length = sum(self.recipe.steps[:cycle]), self.recipe.steps[cycle]
         self.model = copy.deepcopy(self.average).train()
         self.optimizer = torch.optim.AdamW(
             [
@@ -219,10 +224,10 @@ class Trainer:
     def step(self, number: int) -> tuple[float, float]:
         """One update; returns the loss and the mean IoU of the single masks."""
         rng = np.random.default_rng([self.recipe.seed, number])
-        place = number % self.recipe.steps
+        place = number - self.begin
         for group in self.optimizer.param_groups:
-            group["lr"] = self.mix.peak_rate * rate_at(place, self.recipe)
-        whole = place >= (1 - CLOSING_SHARE) * self.recipe.steps
+            group["lr"] = self.mix.peak_rate * rate_at(place, self.length, self.recipe.warmup)
+        whole = place >= (1 - CLOSING_SHARE) * self.length
         logits, predicted, truth, near = self._forward(number, whole, rng)
         loss, iou = segmenter_loss(logits, predicted, truth, near, ramp(number, FAR))
         self.optimizer.zero_grad()
@@ -235,14 +240,15 @@ class Trainer:
     def _views(self, number: int, rng: np.random.Generator) -> list[View]:
         """Every image once in each pass, in a new order; views without an object are drawn anew."""
         views = []
-        variety, own_size = self.mix.variety * ramp(number, LOOKS), self.mix.own_size
+        variety = self.mix.variety * ramp(number, LOOKS)
+        mix = (variety, self.mix.own_size, self.mix.looks)
         for position in range(number * self.recipe.batch, (number + 1) * self.recipe.batch):
             turn, place = divmod(position, len(self.images))
             order = np.random.default_rng([self.recipe.seed, 1 << 20, turn])
             image = self.images[order.permutation(len(self.images))[place]]
-            view = draw_view(image, rng, variety, own_size)
+            view = draw_view(image, rng, *mix)
             while len(view.ids) == 0:
-                view = draw_view(image, rng, variety, own_size)
+                view = draw_view(image, rng, *mix)
             views.append(view)
         return views
 
@@ -289,11 +295,11 @@ def ramp(step: int, between: tuple[int, int]) -> float:
     return min(max((step - between[0]) / (between[1] - between[0]), 0.0), 1.0)
 
 
-def rate_at(place: int, recipe: Recipe) -> float:
+def rate_at(place: int, length: int, warmup: int) -> float:
     """Share of the peak rate: a linear warm-up, then a cosine down to a hundredth."""
-    if place < recipe.warmup:
-        return (place + 1) / recipe.warmup
-    done = (place - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
+    if place < warmup:
+        return (place + 1) / warmup
+    done = (place - warmup) / max(length - warmup, 1)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
@@ -302,23 +308,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("sample_data/models/segmenter"))
-    parser.add_argument("--cycles", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=1500, help="of each cycle")
+    parser.add_argument(
+        "--steps", type=int, nargs="+", default=[1500, 1500, 6000], help="of each cycle"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint", type=Path, help="to go on after the last whole cycle")
     args = parser.parse_args()
-    recipe = Recipe(args.cycles, args.steps, 2, 20, 0.02, 0.995, args.seed)
+    recipe = Recipe(tuple(args.steps), 2, 20, 0.02, 0.995, args.seed)
     learn, held_out = read_nuclei(args.data)
     trainer = Trainer(learn, recipe)
     first, seconds = load(trainer, args.checkpoint)
-    for cycle in range(first, recipe.cycles):
+    for cycle in range(first, len(recipe.steps)):
         seconds += run_cycle(trainer, cycle, args.out)
         if args.checkpoint:
             state = {"average": trainer.average.state_dict(), "cycle": cycle, "seconds": seconds}
             torch.save(state, args.checkpoint)
     facts = {
         **asdict(recipe),
-        "command": f"python training/train_segmenter.py PATH/TO/nuclei --cycles {args.cycles}",
+        "command": "python training/train_segmenter.py PATH/TO/nuclei --steps "
+        + " ".join(map(str, recipe.steps)),
         "parameters": trainer.average.num_parameters() / 1e6,
         "learn": len(learn),
         "learn_nuclei": sum(len(image.boxes_xyxy) for image in learn),
@@ -343,9 +351,8 @@ def load(trainer: Trainer, checkpoint: Path | None) -> tuple[int, float]:
 def run_cycle(trainer: Trainer, cycle: int, out: Path) -> float:
     """All steps of a cycle; the seconds that they took."""
     started, told = time.perf_counter(), []
-    steps = trainer.recipe.steps
-    trainer.restart(LATER if cycle else FIRST)
-    for number in range(cycle * steps, (cycle + 1) * steps):
+    trainer.restart(cycle)
+    for number in range(trainer.begin, trainer.begin + trainer.length):
         told.append(trainer.step(number))
         if len(told) == 50:
             loss, iou = np.mean(told, axis=0)
