@@ -3,7 +3,9 @@
     python training/make_sample_data.py PATH/TO/bccd [--out sample_data]
 
 `unlabeled/` gets the photos of the `val` split without labels, `validation/` those of the `test`
-split with their hand labels as COCO (`annotations.json`). JPEG bytes are copied untouched.
+split with their hand labels as COCO (`annotations.json`). JPEG bytes are copied untouched. The hand
+labels of the `val` split go to `reference.json`, away from the photos: nothing in the pipeline
+reads them but `evaluate --reference`, which says what labelling by machine costs.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ commit:     d272fb14cdff6e473fafeeeba32aba5f560e9e43 (2019-11-21)
 licence:    MIT (LICENSE, beside this file)
 credits:    the repository credits cosmicad/dataset and akshaylamba/all_CELL_data
 
-unlabeled/   the {unlabeled} photos of the source's `val` split, without labels
-validation/  the {validation} photos of the source's `test` split; annotations.json is the source's
-             Pascal VOC hand labels converted to COCO
+unlabeled/      the {unlabeled} photos of the source's `val` split, without labels
+reference.json  the source's Pascal VOC hand labels of those photos, converted to COCO; only
+                `evaluate --reference` reads them, to say what labelling by machine costs
+validation/     the {validation} photos of the source's `test` split; annotations.json is their hand
+                labels, converted in the same way
 
 The JPEG files are the source's, byte for byte.
 
@@ -39,13 +43,18 @@ Made by training/make_sample_data.py.
 """
 
 
-def to_coco(photos: Sequence[LabelledPhoto]) -> dict:
+def to_coco(photos: Sequence[LabelledPhoto], split: str, folder: str = "") -> dict:
     """COCO instances of hand labels; every id counts from 1, boxes are x, y, width, height."""
     images, annotations = [], []
     for image_id, photo in enumerate(photos, start=1):
         width, height = photo.size_wh
         images.append(
-            {"id": image_id, "file_name": photo.path.name, "width": width, "height": height}
+            {
+                "id": image_id,
+                "file_name": f"{folder}{photo.path.name}",
+                "width": width,
+                "height": height,
+            }
         )
         for (x1, y1, x2, y2), label in zip(photo.boxes_xyxy, photo.classes, strict=True):
             annotations.append(
@@ -60,11 +69,15 @@ def to_coco(photos: Sequence[LabelledPhoto]) -> dict:
             )
     categories = [{"id": n, "name": name} for n, name in enumerate(CLASSES.values(), start=1)]
     return {
-        "info": {"description": "BCCD test split, hand labels (MIT, see SOURCE.txt)"},
+        "info": {"description": f"BCCD {split} split, hand labels (MIT, see SOURCE.txt)"},
         "images": images,
         "annotations": annotations,
         "categories": categories,
     }
+
+
+def write_json(path: Path, coco: dict) -> None:
+    path.write_text(json.dumps(coco, indent=1) + "\n")
 
 
 def copy_photos(photos: Sequence[LabelledPhoto], folder: Path) -> None:
@@ -85,9 +98,9 @@ def main() -> None:
     validation = read_split(args.data_folder, "test")
     copy_photos(unlabeled, home / "unlabeled")
     copy_photos(validation, home / "validation")
-    coco = to_coco(validation)
-    text = json.dumps(coco, indent=1)
-    (home / "validation" / "annotations.json").write_text(text + "\n")
+    coco = to_coco(validation, "test")
+    write_json(home / "validation" / "annotations.json", coco)
+    write_json(home / "reference.json", to_coco(unlabeled, "val", "unlabeled/"))
     shutil.copyfile(args.data_folder / "LICENSE", home / "LICENSE")
     degenerate = sum(photo.degenerate for photo in [*unlabeled, *validation])
     (home / "SOURCE.txt").write_text(
