@@ -1,9 +1,9 @@
-"""Peak memory of `ingest` and `detect` over few and over many generated images.
+"""Peak memory of `ingest`, `detect`, `refine` and `filter` over few and many generated images.
 
-    python benchmarks/memory.py [--images 500 5000] [--model sample_data/models/detector]
+    python benchmarks/memory.py [--images 500 5000] [--until filter]
 
-Each count runs the two commands in fresh processes; the figure is the largest resident set of each,
-as the kernel counts it.
+Each count runs the commands in fresh processes; the figure is the largest resident set of each, as
+the kernel counts it, in brackets against the first count's.
 """
 
 from __future__ import annotations
@@ -42,39 +42,37 @@ def peak_mb(command: list[str]) -> tuple[float, float]:
     return usage.ru_maxrss / 1024, time.perf_counter() - start
 
 
+def stages(photos: str, workspace: str, models: Path) -> dict[str, list[str]]:
+    """The command of each stage, in their order."""
+    words = ["--prompt", "platelet", "--prompt", "red blood cell", "--box-threshold", "0.1"]
+    return {
+        "ingest": ["ingest", photos, "--workspace", workspace],
+        "detect": ["detect", workspace, "--model", str(models / "detector"), *words],
+        "refine": ["refine", workspace, "--model", str(models / "segmenter")],
+        "filter": ["filter", workspace, "--clip", str(models / "clip"), "--clip-margin=-0.9"],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[500, 5000])
-    parser.add_argument("--model", default="sample_data/models/detector")
+    parser.add_argument("--models", type=Path, default=Path("sample_data/models"))
+    parser.add_argument("--until", default="filter", help="the last stage to measure")
     options = parser.parse_args()
-    table = Table("images", "ingest MB", "detect MB", "ingest s", "detect s", "peak against first")
-    first = 0.0
-    autolabel = [sys.executable, "-m", "autolabel"]
+    names = list(stages("", "", options.models))
+    names = names[: names.index(options.until) + 1]
+    table = Table("images", *(f"{name}: MB" for name in names), *(f"{name}: s" for name in names))
+    first: list[float] = []
     for count in options.images:
         with tempfile.TemporaryDirectory() as home:
-            photos, workspace = Path(home, "photos"), str(Path(home, "ws"))
+            photos, workspace = Path(home, "photos"), Path(home, "ws")
             generate(photos, count)
-            ingest = peak_mb([*autolabel, "ingest", str(photos), "--workspace", workspace])
-            detect = peak_mb(
-                [
-                    *autolabel,
-                    "detect",
-                    workspace,
-                    "--model",
-                    options.model,
-                    "--prompt",
-                    "platelet",
-                    "--prompt",
-                    "red blood cell",
-                    "--box-threshold",
-                    "0.1",
-                ]
-            )
-        peak = max(ingest[0], detect[0])
-        first = first or peak
-        figures = (ingest[0], detect[0], ingest[1], detect[1])
-        table.add_row(str(count), *(f"{x:.0f}" for x in figures), f"{peak / first:.3f}")
-    Console().print(table)
+            commands = stages(str(photos), str(workspace), options.models)
+            seen = [peak_mb([sys.executable, "-m", "autolabel", *commands[n]]) for n in names]
+        first = first or [mb for mb, _ in seen]
+        against = [f"{mb:.0f} (x {mb / one:.3f})" for (mb, _), one in zip(seen, first, strict=True)]
+        table.add_row(str(count), *against, *(f"{seconds:.0f}" for _, seconds in seen))
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":

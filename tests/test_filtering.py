@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 from autolabel import filtering, pipeline
-from autolabel.config import EngineConfig, FilterConfig, IngestConfig
+from autolabel.config import EngineConfig, FilterConfig, IngestConfig, RefineConfig
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.ontology import Ontology
+from autolabel.ops.boxes import box_areas
+from autolabel.ops.masks import areas as mask_areas
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import EXCLUDED, Objects
 from tests.conftest import Run, make_photos
@@ -295,3 +297,33 @@ def test_mistakes(run: Run, workspace: Workspace, tmp_path: Path, clip: str) -> 
     filtering.filter_labels(workspace, FilterConfig(min_side=1), ENGINE)
     with pytest.raises(UsageError, match="cannot be made from itself"):
         filtering.filter_labels(workspace, FilterConfig(), ENGINE, from_layer="filter")
+
+
+def test_masks_are_filtered_and_kept(
+    workspace: Workspace, random_segmenter: Path, clip: str
+) -> None:
+    """`filter` reads what `refine` made: masks stay, and can be a reason of their own."""
+    refined = pipeline.refine(
+        workspace, RefineConfig(model=str(random_segmenter), box_margin=0.0), ENGINE
+    ).layer
+    config = FilterConfig(clip=clip, clip_score=0.2, mask_fill=0.6)
+    done = filtering.filter_labels(workspace, config, ENGINE)
+    assert done.layer.manifest.source is not None
+    assert done.layer.manifest.source["layer"] == "refine"
+    reasons = []
+    for before, after in zip(refined.records(), done.layer.records(), strict=True):
+        assert after.image_id == before.image_id
+        np.testing.assert_array_equal(after.objects.mask, before.objects.mask)
+        np.testing.assert_array_equal(after.objects.xyxy, before.objects.xyxy)
+        for i, reason in enumerate(after.objects.reason):
+            if reason.startswith("mask_fill"):
+                area = mask_areas(after.objects.mask[i : i + 1], after.height, after.width)[0]
+                assert area / box_areas(after.objects.xyxy[i : i + 1])[0] < 0.6
+        reasons += [r.partition(":")[0] for r in after.objects.reason if r]
+    assert {"mask_fill", "clip_score"} <= set(reasons)
+    boxes_only = filtering.filter_labels(
+        workspace, config, ENGINE, from_layer="detect", overwrite=True
+    )
+    assert not any(
+        "mask_fill" in r for rec in boxes_only.layer.records() for r in rec.objects.reason
+    )
