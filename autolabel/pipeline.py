@@ -314,47 +314,23 @@ def refine(
         return derive(workspace, "refine", source, manifest, make, engine, overwrite, report)
 
 
-def label_truth(
-    workspace: Workspace,
-    layer: Layer,
-    photos: Sequence[Path],
-    engine: EngineConfig,
-    *,
-    report: Reporter = silent,
-) -> Layer:
-    """Label hand-labelled photos as `layer` was labelled, in a workspace beside it.
-
-    The photos stay out of the pool: their labels live under ``evaluate/`` and nothing learns from
-    them.
-
-    Raises:
-        AutolabelError: the model that made the layer is no longer to be found, or has changed.
-    """
-    key = hashlib.sha256("\n".join(sorted(map(_content, photos))).encode()).hexdigest()[:12]
-    beside = Workspace(workspace.path / "evaluate" / key)
-    made_by = _history(layer)
-    found = DetectConfig.model_validate(_replayed("detector", made_by["detect"]))
-    masked = made_by.get("refine")
-    refined = RefineConfig.model_validate(_replayed("segmenter", masked)) if masked else None
-    ingest(beside, IngestConfig(source=tuple(map(str, photos)), near_bits=-1), engine)
-    done = detect(beside, found, engine, overwrite=True, report=report)
-    if refined is not None:
-        done = refine(beside, refined, engine, overwrite=True, report=report)
-    return done.layer
+def content_key(paths: Iterable[Path]) -> str:
+    """Equal for files of equal bytes, whatever their names and order."""
+    return hashlib.sha256("\n".join(sorted(map(_content, paths))).encode()).hexdigest()
 
 
-def _history(layer: Layer) -> dict[str, Manifest]:
-    """Stage -> manifest, of a layer and those that it was made from."""
-    made_by: dict[str, Manifest] = {}
+def history(layer: Layer) -> list[Manifest]:
+    """The manifests of a layer and of those that it was made from, the newest first."""
+    made_by: list[Manifest] = []
     source: str | None = layer.name
     while source is not None:
         manifest = Layer(layer.path.parent / source, source).manifest
-        made_by[manifest.stage] = manifest
+        made_by.append(manifest)
         source = manifest.source["layer"] if manifest.source else None
     return made_by
 
 
-def _replayed(task: str, manifest: Manifest) -> dict[str, Any]:
+def replayed(task: str, manifest: Manifest) -> dict[str, Any]:
     """The settings of a layer and the place of its model, to do the same again.
 
     Raises:

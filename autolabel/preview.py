@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from autolabel.drawing import PALETTE, REJECTED, masks_of, paint, pixels_of
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.ops.crops import square_crop
-from autolabel.ops.files import from_uri
-from autolabel.ops.images import ImageError, read_image
 from autolabel.store import Layer, write_atomic
 from autolabel.types import Objects, Record
 
@@ -28,8 +26,6 @@ CELL, CAPTION, MARGIN = 116, 46, 6
 """Sides of a sheet's cell, of the text under it, and of the space around it, in pixels."""
 
 COLUMNS = 8
-PALETTE = ("#1769e0", "#0b8a4a", "#b5560a", "#7b3fc4", "#0b8793", "#c2277f", "#6b6b00", "#4a4a4a")
-REJECTED = "#d11a2a"
 CONTEXT = 0.15
 
 
@@ -133,41 +129,18 @@ def _sampled(rows: list[tuple[Record, int]], most: int) -> list[tuple[Record, in
 
 def _draw(record: Record, shown: Sequence[str], source_root: Path, out: Path) -> str:
     """Kept labels in their class's colour, rejected ones in red with the rule."""
-    scene = np.ascontiguousarray(_pixels(record, source_root)[..., ::-1])  # supervision draws BGR
-    sv = _supervision()
-    for objects, palette in (
-        (record.objects[record.objects.keep], sv.ColorPalette.from_hex(list(PALETTE))),
-        (record.objects[~record.objects.keep], sv.ColorPalette.from_hex([REJECTED])),
-    ):
-        if not len(objects):
-            continue
-        found = _detections(sv, objects, shown, record)
-        if found.mask is not None:
-            scene = sv.MaskAnnotator(color=palette, opacity=0.35).annotate(scene, found)
-        scene = sv.BoxAnnotator(color=palette, thickness=2).annotate(scene, found)
+    scene = pixels_of(record, source_root)
+    size_wh = (record.width, record.height)
+    for keep, palette in ((True, PALETTE), (False, (REJECTED,))):
+        objects = record.objects[record.objects.keep == keep]
+        masks = None
+        if all(rle is not None for rle in objects.mask):
+            masks = masks_of(objects.mask.tolist(), size_wh, size_wh)
+        ids = [shown.index(label) for label in objects.label]
         texts = [_mark(objects, i) for i in range(len(objects))]
-        labels = sv.LabelAnnotator(
-            color=palette,
-            text_color=sv.Color.WHITE,
-            text_scale=0.4,
-            text_padding=3,
-            smart_position=True,
-        )
-        scene = labels.annotate(scene, found, labels=texts)
+        scene = paint(scene, objects.xyxy, ids, palette=palette, masks=masks, texts=texts)
     name = f"image-{_plain(Path(record.uri).stem)}-{record.image_id[:6]}.png"
-    return _save(Image.fromarray(np.ascontiguousarray(scene[..., ::-1])), out / name)
-
-
-def _detections(sv: Any, objects: Objects, shown: Sequence[str], record: Record) -> Any:
-    masks = None
-    if all(rle is not None for rle in objects.mask):
-        from pycocotools import mask as coco
-
-        size = [record.height, record.width]
-        masks = coco.decode([{"size": size, "counts": rle} for rle in objects.mask])
-        masks = masks.astype(bool).transpose(2, 0, 1)
-    ids = np.array([shown.index(label) for label in objects.label])
-    return sv.Detections(xyxy=objects.xyxy.copy(), class_id=ids, mask=masks)
+    return _save(Image.fromarray(scene), out / name)
 
 
 def _mark(objects: Objects, i: int) -> str:
@@ -204,7 +177,7 @@ def _sheet(
 
 
 def _crops(rows: Iterable[tuple[Record, int]], source_root: Path) -> Iterator[Crop]:
-    pixels = functools.lru_cache(4)(lambda uri: _pixels(known[uri], source_root))
+    pixels = functools.lru_cache(4)(lambda uri: pixels_of(known[uri], source_root))
     rows = list(rows)
     known = {record.uri: record for record, _ in rows}
     for record, i in rows:
@@ -259,15 +232,6 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str) -> list[str]:
 # -- shared -------------------------------------------------------------------------------------
 
 
-def _pixels(record: Record, source_root: Path) -> Pixels:
-    try:
-        return read_image(from_uri(record.uri, source_root), record.image_id)
-    except ImageError as e:
-        raise AutolabelError(
-            f"image {record.uri} {e}", hint="if the folder was moved, add --source-root DIR"
-        ) from e
-
-
 def _save(image: Image.Image, path: Path) -> str:
     import io
 
@@ -280,12 +244,3 @@ def _save(image: Image.Image, path: Path) -> str:
 def _plain(name: str) -> str:
     """A name that every file system takes."""
     return re.sub(r"[^\w.-]+", "_", name)[:60] or "_"
-
-
-@functools.cache
-def _supervision() -> Any:
-    with warnings.catch_warnings():
-        # It is told off for lacking OpenCV, which what is used here does not touch.
-        warnings.simplefilter("ignore")
-        import supervision
-    return supervision

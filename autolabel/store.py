@@ -33,6 +33,9 @@ from autolabel.vectors import CROPS, from_vector_table, to_vector_table
 SOURCE_DIGEST = b"autolabel.source"
 EMBED = "embed"
 """Folder of the layers `embed/NAME`, which hold the vectors of another layer's crops."""
+STUDENT = "student"
+"""Folder of the layers `student/NAME`, which hold what students find in hand-labelled photos."""
+GROUPS = (EMBED, STUDENT)
 LOCK = ".lock"
 REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 """Errors with which a disk or folder refuses a write, and would refuse the next one."""
@@ -294,7 +297,7 @@ class Workspace:
         """The layers that exist, sources before what was made from them, then by name."""
         if not self.path.is_dir():
             return []
-        patterns = ("[!.]*/manifest.json", f"{EMBED}/[!.]*/manifest.json")
+        patterns = ["[!.]*/manifest.json", *(f"{g}/[!.]*/manifest.json" for g in GROUPS)]
         folders = [p.parent for pattern in patterns for p in self.path.glob(pattern)]
         names = [p.relative_to(self.path).as_posix() for p in sorted(folders)]
         found = {name: self.layer(name) for name in names}
@@ -407,10 +410,11 @@ class Workspace:
 
     def _recover(self) -> None:
         """Finish or undo what a killed process left half done."""
-        for pattern in (".*.tmp", "*/.*.tmp", f"{EMBED}/*/.*.tmp"):
+        for pattern in (".*.tmp", "*/.*.tmp", *(f"{group}/*/.*.tmp" for group in GROUPS)):
             for stray in self.path.glob(pattern):
                 stray.unlink(missing_ok=True)
-        for old in [*self.path.glob(".*.old"), *self.path.glob(f"{EMBED}/.*.old")]:
+        inside = [old for group in GROUPS for old in self.path.glob(f"{group}/.*.old")]
+        for old in [*self.path.glob(".*.old"), *inside]:
             name = old.with_name(old.name[1:-4]).relative_to(self.path).as_posix()
             if not self.layer(name).exists:
                 fresh = self._next(name)

@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 SIDE = 32
 
 
-def save_random_clip(folder: Path, seed: int = 0) -> Path:
-    """A genuine CLIP with random weights and a tokenizer of single bytes."""
-    import torch
+def bytes_tokenizer() -> Any:
+    """CLIP's tokenizer with a vocabulary of single bytes."""
     from tokenizers.pre_tokenizers import ByteLevel
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+    from transformers import CLIPTokenizer
 
-    torch.manual_seed(seed)
     letters = sorted(ByteLevel.alphabet())
     pieces = [*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = CLIPTokenizer(vocab={p: i for i, p in enumerate(pieces)}, merges=[])
+    return CLIPTokenizer(vocab={p: i for i, p in enumerate(pieces)}, merges=[])
+
+
+def save_random_clip(folder: Path, seed: int = 0, width: int = 12) -> Path:
+    """A genuine CLIP with random weights and a tokenizer of single bytes."""
+    import torch
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    torch.manual_seed(seed)
+    tokenizer = bytes_tokenizer()
     small = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
     text = {
         **small,
         "num_hidden_layers": 1,
-        "vocab_size": len(pieces),
+        "vocab_size": len(tokenizer),
         "max_position_embeddings": 40,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
     vision = {**small, "num_hidden_layers": 2, "image_size": SIDE, "patch_size": 8}
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=width)
     images = CLIPImageProcessor(
         size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
     )

@@ -5,15 +5,13 @@ import copy
 import io
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autolabel.config import EvaluateConfig
 from autolabel.errors import AutolabelError
-from autolabel.evaluate import Evaluation, evaluate, match_truth, to_json
+from autolabel.evaluate import match_truth
 from autolabel.evaluate.metrics import (
     COCO_IOUS,
     _annotations,
@@ -22,49 +20,15 @@ from autolabel.evaluate.metrics import (
     match_boxes,
 )
 from autolabel.ontology import Ontology
-from autolabel.truth import Truth, TruthImage
-from autolabel.types import Objects, Record
+from autolabel.types import Objects
+from tests.measuring import ONTOLOGY, config, evaluate, image, objects, one, record, true, truth_of
 
 with contextlib.redirect_stdout(io.StringIO()):
     from pycocotools.cocoeval import COCOeval
 
-ONTOLOGY = Ontology.from_prompts(["cat", "dog"])
 BOX, AWAY = [10, 10, 20, 20], [50, 50, 60, 60]
 HALF = [10, 10, 20, 15]  # IoU 0.5 with BOX
 LESS = [10, 10, 20, 14.5]
-
-
-def objects(*rows: tuple[str, float, list[float]], keep: bool = True) -> Objects:
-    labels, scores, boxes = zip(*rows, strict=True) if rows else ((), (), ())
-    return Objects.create(labels, scores, np.reshape(boxes, (-1, 4)), keep=[keep] * len(rows))
-
-
-def true(*rows: tuple[str, list[float]]) -> Objects:
-    return objects(*((label, 1.0, box) for label, box in rows))
-
-
-def image(
-    name: str, labels: Objects, *, image_id: str | None = None, ignore: Any = None, size: int = 100
-) -> TruthImage:
-    flags = np.zeros(len(labels), bool) if ignore is None else np.array(ignore, bool)
-    return TruthImage(name, None, image_id, size, size, labels, flags)
-
-
-def record(uri: str, found: Objects | None = None, **more: Any) -> Record:
-    return Record(more.pop("image_id", uri), uri, 100, 100, objects=found or objects(), **more)
-
-
-def truth_of(*images: TruthImage, names: tuple[str, ...] = ("cat", "dog")) -> Truth:
-    return Truth(names, images, Path("truth"))
-
-
-def config(**values: Any) -> EvaluateConfig:
-    return EvaluateConfig(truth="truth", **{"bootstrap": 0, **values})
-
-
-def one(found: Objects, labels: Objects, ignore: Any = None, **values: Any) -> Evaluation:
-    truth = truth_of(image("a.jpg", labels, ignore=ignore))
-    return evaluate([record("a.jpg", found)], truth, ONTOLOGY, config(**values))
 
 
 # -- figures ----------------------------------------------------------------------------------
@@ -93,14 +57,15 @@ def test_figures_worked_out_by_hand(
     found: Any, labels: Any, precision: Any, recall: Any, f1: Any, ap50: Any
 ) -> None:
     result = one(objects(*found), true(*labels), bootstrap=20)
-    figures = result.overall
+    figures = result
     got = [figures.precision, figures.recall, figures.f1, figures.ap50]
     assert got == [pytest.approx(v) for v in (precision, recall, f1, ap50)]
-    text = json.dumps(to_json(result), allow_nan=False)  # so null, never NaN or -1
+    values = {**vars(result), "classes": {n: vars(c) for n, c in result.classes.items()}}
+    text = json.dumps(values, allow_nan=False)  # so null, never NaN or -1
     assert "-1" not in text
     for name, interval in result.intervals.items():
         value = getattr(figures, name)
-        assert interval == (None if value is None else pytest.approx((value, value)))
+        assert interval == (None if value is None else pytest.approx([value, value]))
 
 
 def test_the_operating_point_is_of_kept_objects_above_the_threshold() -> None:
@@ -108,19 +73,19 @@ def test_the_operating_point_is_of_kept_objects_above_the_threshold() -> None:
     figures = one(found, true(("cat", BOX)), score_threshold=0.35).classes["cat"]
     assert (figures.tp, figures.fp, figures.fn, figures.predicted) == (1, 0, 0, 1)
     rejected = objects(("cat", 0.9, BOX), keep=False)
-    assert one(rejected, true(("cat", BOX))).overall.recall == 0
+    assert one(rejected, true(("cat", BOX))).recall == 0
 
 
 def test_the_iou_of_the_operating_point_is_the_one_asked_for() -> None:
     found, labels = objects(("cat", 0.9, HALF)), true(("cat", BOX))
-    assert one(found, labels, iou=0.5).overall.f1 == 1
-    assert one(found, labels, iou=0.55).overall.f1 == 0
+    assert one(found, labels, iou=0.5).f1 == 1
+    assert one(found, labels, iou=0.55).f1 == 0
 
 
 def test_more_than_a_hundred_objects_of_a_class_all_count() -> None:
     boxes = [[i, 0, i + 1, 9] for i in range(150)]
     found = objects(*(("cat", 0.5, box) for box in boxes))
-    assert one(found, true(*(("cat", box) for box in boxes))).overall.recall == 1
+    assert one(found, true(*(("cat", box) for box in boxes))).recall == 1
 
 
 def test_what_is_to_be_ignored_counts_neither_way() -> None:
@@ -129,7 +94,7 @@ def test_what_is_to_be_ignored_counts_neither_way() -> None:
     assert (figures.tp, figures.fp, figures.fn, figures.truth) == (1, 0, 0, 1)
     assert (figures.precision, figures.recall, figures.ap50) == pytest.approx((1, 1, 1))
     missed = one(objects(), true(("cat", BOX)), ignore=[True])
-    assert missed.overall.recall is None
+    assert missed.recall is None
 
 
 def test_the_worst_images_come_first() -> None:
@@ -137,7 +102,7 @@ def test_the_worst_images_come_first() -> None:
     result = evaluate(
         [record(i.name) for i in images], truth_of(*images), ONTOLOGY, config(worst=2)
     )
-    assert [(w.name, w.tp, w.fp, w.fn) for w in result.worst] == [
+    assert [(w["name"], w["tp"], w["fp"], w["fn"]) for w in result.row.worst] == [
         ("3.jpg", 0, 0, 3),
         ("2.jpg", 0, 0, 2),
     ]
@@ -146,19 +111,22 @@ def test_the_worst_images_come_first() -> None:
 # -- against pycocotools ----------------------------------------------------------------------
 
 
-def random_pairs(seed: int, count: int) -> tuple[list[Objects], list[Objects], list[Any]]:
+def random_pairs(
+    seed: int, count: int, scale: float = 1
+) -> tuple[list[Objects], list[Objects], list[Any]]:
     rng = np.random.default_rng(seed)
     found, labels, ignore = [], [], []
     for _ in range(count):
         n = int(rng.integers(0, 7))
         boxes = rng.uniform(0, 80, (n, 4))
         boxes[:, 2:] = boxes[:, :2] + rng.uniform(5, 30, (n, 2))
+        boxes *= scale
         names = rng.choice(["cat", "dog", "rare"], n, p=[0.6, 0.35, 0.05]).tolist()
         labels.append(objects(*zip(names, [1.0] * n, boxes.tolist(), strict=True)))
         ignore.append(rng.random(n) < 0.1)
         seen = rng.random(n) < 0.8
-        moved = boxes[seen] + rng.normal(0, 1.5, (seen.sum(), 4))
-        extra = rng.uniform([0, 0, 50, 50], [50, 50, 100, 100], (2, 4))
+        moved = boxes[seen] + rng.normal(0, 1.5 * scale, (seen.sum(), 4))
+        extra = rng.uniform([0, 0, 50, 50], [50, 50, 100, 100], (2, 4)) * scale
         all_boxes = np.concatenate([moved, extra])
         all_names = [n for n, s in zip(names, seen, strict=True) if s]
         all_names += ["cat", "dog"]
@@ -188,20 +156,22 @@ def coco_eval(found: Any, labels: Any, ignore: Any, names: tuple[str, ...]) -> A
     return evaluator
 
 
+@pytest.mark.parametrize("scale", [1, 3, 6])  # boxes of 5 to 30 pixels, up to 30 to 180
 @pytest.mark.parametrize("seed", range(4))
-def test_ap_is_what_pycocotools_says(seed: int) -> None:
+def test_ap_is_what_pycocotools_says_also_by_size(seed: int, scale: int) -> None:
     names = ("cat", "dog", "rare")
-    found, labels, ignore = random_pairs(seed, 12)
+    found, labels, ignore = random_pairs(seed, 12, scale)
     stats = coco_eval(found, labels, ignore, names).stats
     images = [
         image(f"{i}.jpg", o, ignore=f) for i, (o, f) in enumerate(zip(labels, ignore, strict=True))
     ]
     records = [record(f"{i}.jpg", o) for i, o in enumerate(found)]
     ontology = Ontology.from_prompts(names)
-    figures = evaluate(records, truth_of(*images, names=names), ontology, config()).overall
-    np.testing.assert_allclose(
-        [figures.ap, figures.ap50, figures.ap75], stats[:3], rtol=0, atol=1e-9
-    )
+    figures = evaluate(records, truth_of(*images, names=names), ontology, config()).row
+    got = [figures.ap, figures.ap50, figures.ap75]
+    got += [figures.ap_small, figures.ap_medium, figures.ap_large]
+    got = [-1 if value is None else value for value in got]  # as pycocotools has it
+    np.testing.assert_allclose(got, stats[:6], rtol=0, atol=1e-9)
 
 
 def test_ties_are_broken_as_pycocotools_breaks_them() -> None:
@@ -255,12 +225,16 @@ def test_intervals_are_seeded_and_hold_the_figure() -> None:
     ontology = Ontology.from_prompts(["cat", "dog", "rare"])
     truth = truth_of(*images, names=ontology.names)
     first, again, other = (
-        evaluate(records, truth, ontology, config(bootstrap=200, seed=seed)) for seed in (1, 1, 2)
+        evaluate(records, truth, ontology, config(bootstrap=200, seed=seed)).row
+        for seed in (1, 1, 2)
     )
     assert first.intervals == again.intervals != other.intervals
     for name, interval in first.intervals.items():
-        assert interval is not None
-        assert interval[0] < getattr(first.overall, name) < interval[1]
+        figure = getattr(first, name)
+        if name in ("ap_medium", "ap_large"):  # no box is 32 pixels wide
+            assert interval is figure is None
+        else:
+            assert interval[0] < figure < interval[1]
 
 
 # -- classes ----------------------------------------------------------------------------------
@@ -271,7 +245,7 @@ def test_classes_are_mapped_by_name_then_whatever_the_case() -> None:
     truth = truth_of(image("a.jpg", labels), names=("CAT", "hound", "unused"))
     found = objects(CAT, ("dog", 0.5, AWAY))
     result = evaluate([record("a.jpg", found)], truth, ONTOLOGY, config(class_map={"hound": "dog"}))
-    assert {n: c.f1 for n, c in result.classes.items()} == {"cat": 1, "dog": 1}
+    assert {n: c.f1 for n, c in result.row.classes.items()} == {"cat": 1, "dog": 1}
 
 
 @pytest.mark.parametrize(("label", "near"), [("dogs", "dog"), ("catz", "cat")])
@@ -281,8 +255,8 @@ def test_an_unknown_class_says_what_to_type(label: str, near: str) -> None:
         evaluate([record("a.jpg")], truth, ONTOLOGY, config())
     assert f'--class-map "{label}={near}"' in e.value.hint
     left_out = evaluate([record("a.jpg")], truth, ONTOLOGY, config(class_map={label: ""}))
-    assert left_out.classes == {}
-    assert left_out.overall.f1 is None
+    assert left_out.row.classes == {}
+    assert left_out.row.f1 is None
 
 
 @pytest.mark.parametrize(
@@ -299,9 +273,9 @@ def test_a_class_that_nobody_labelled_is_not_measured() -> None:
     truth = truth_of(image("a.jpg", true(("cat", BOX))), names=("cat",))
     found = objects(CAT, ("dog", 0.9, AWAY))
     result = evaluate([record("a.jpg", found)], truth, ONTOLOGY, config())
-    assert result.classes_without_truth == ("dog",)
-    assert list(result.classes) == ["cat"]
-    assert result.overall.precision == 1
+    assert result.photos.unknown == ("dog",)
+    assert list(result.row.classes) == ["cat"]
+    assert result.row.precision == 1
 
 
 # -- images -----------------------------------------------------------------------------------
@@ -367,14 +341,13 @@ def test_no_image_in_common_is_an_error() -> None:
     assert "--label-truth" in e.value.hint
 
 
-def test_json_tells_what_was_compared() -> None:
+def test_it_tells_what_was_compared() -> None:
     images = [image("a.jpg", true(("cat", BOX))), image("gone.jpg", true())]
     rows = [record("a.jpg", objects(CAT)), record("more.jpg")]
-    result = to_json(evaluate(rows, truth_of(*images), ONTOLOGY, config(bootstrap=5)))
-    assert result["images"] == 1
-    assert result["unmatched"] == ["gone.jpg"]
-    assert result["without_truth"] == 1
-    assert result["truth"] == "truth"
-    assert result["intervals"]["ap"] == pytest.approx([1, 1])
-    assert result["classes"]["cat"]["truth"] == result["classes"]["cat"]["predicted"] == 1
-    assert result["classes"]["dog"]["ap"] is None
+    result = evaluate(rows, truth_of(*images), ONTOLOGY, config(bootstrap=5))
+    assert result.photos.names == result.photos.uris == ("a.jpg",)
+    assert [u.name for u in result.photos.unmatched] == ["gone.jpg"]
+    assert result.photos.without_truth == 1
+    assert result.row.intervals["ap"] == pytest.approx([1, 1])
+    assert result.row.classes["cat"].truth == result.row.classes["cat"].predicted == 1
+    assert result.row.classes["dog"].ap is None

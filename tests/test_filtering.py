@@ -214,8 +214,9 @@ def test_truth_is_judged_by_what_the_pool_taught(
     (held / "annotations.json").write_text(json.dumps(truth))
     measured = run("evaluate", home, "--truth", held, "--json", "--bootstrap", 0)
     assert measured.status == 0, measured.err
-    assert measured.json()["layer"] == "filter"
-    (beside,) = (home / "evaluate").iterdir()
+    assert [row["layer"] for row in measured.json()["rows"]] == ["detect", "filter"]
+    beside = home / measured.json()["workspace"]
+    assert [p for p in (home / "evaluate").iterdir() if p.is_dir()] == [beside]
     assert not list((beside / "embed/dinov2").glob("crowds-*"))
     pool, truth_ = Workspace(home).require("filter"), Workspace(beside).require("filter")
     assert truth_.manifest.origin["crowds"] == pool.manifest.origin["crowds"]

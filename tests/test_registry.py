@@ -7,6 +7,7 @@ import pytest
 
 from autolabel import registry
 from autolabel.errors import AutolabelError
+from autolabel.registry import hub
 
 
 def test_a_folder_is_known_by_its_content(tmp_path: Path) -> None:
@@ -44,7 +45,9 @@ def test_a_fetched_model_is_known_by_its_commit_and_found_again(
     by_name = registry.locate("detector", "grounding-dino-tiny", fetch=False)
     assert (by_name.name, by_name.revision) == (hub_id, "a" * 40)
     assert registry.locate("detector", by_name.reference(), fetch=False) == by_name
-    assert registry.on_disk(hub_id)
+    here = hub.cached(hub_id)
+    assert here is not None
+    assert (here.path, here.commit, here.size) == (by_name.path, "a" * 40, 39)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +55,8 @@ def test_a_fetched_model_is_known_by_its_commit_and_found_again(
     [
         ("grounding-dino-tny", "there is no model 'grounding-dino-tny'", "'grounding-dino-tiny'"),
         ("./nowhere/at/all", "there is no model", "a folder that exists"),
-        ("grounding-dino-tiny", "cannot be fetched", "hf download IDEA-Research/"),
-        ("someone/something", "cannot be fetched", "sample_data/models/detector"),
+        ("grounding-dino-tiny", "cannot be fetched", "autolabel models pull grounding-dino-tiny"),
+        ("someone/something", "cannot be fetched", "models pull someone/something"),
         ("a b/c d", "there is no model", "hub id"),
     ],
 )
@@ -64,6 +67,15 @@ def test_a_model_that_is_not_here(
     with pytest.raises(AutolabelError) as e:
         registry.locate("detector", name, fetch=False)
     assert message in e.value.message
+    assert hint in e.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("sam3", "use sam3-tracker"), ("dinov2-small", "autolabel models lists")]
+)
+def test_a_model_of_another_task(name: str, hint: str) -> None:
+    with pytest.raises(AutolabelError, match="not a segmenter") as e:
+        registry.locate("segmenter", name, fetch=False)
     assert hint in e.value.hint
 
 

@@ -36,8 +36,9 @@ def test_words_find_blood_cells(run: Run, tmp_path: Path, detector: Path) -> Non
     result = run("evaluate", workspace, "--truth", VALIDATION, "--bootstrap", "0", "--json").json()
     assert result["images"] == 72
     assert result["unmatched"] == []
-    assert result["ap50"] >= 0.80
-    assert set(result["classes"]) == set(PROMPTS)
+    (row,) = result["rows"]
+    assert row["ap50"] >= 0.80
+    assert set(row["classes"]) == set(PROMPTS)
 
 
 def test_other_words_find_other_things(run: Run, tmp_path: Path, detector: Path) -> None:

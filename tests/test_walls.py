@@ -48,7 +48,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "filtering": BASE
     | {"pipeline", "examples", "store", "stages", "engine", "registry", "types", "config"}
     | {"ontology"},
-    "preview": BASE | {"store", "ops", "types", "ontology"},
+    "train": BASE
+    | {"pipeline", "export", "stages.ingest", "store", "models", "formats", "ops", "registry"}
+    | {"types", "config", "ontology"},
+    "compare": BASE
+    | {"pipeline", "filtering", "train", "evaluate", "truth", "store", "stages", "engine"}
+    | {"models.device", "registry", "ops", "types", "config", "ontology"},
+    "drawing": BASE | {"ops", "types"},
+    "preview": BASE | {"drawing", "store", "ops", "types", "ontology"},
+    "report": BASE
+    | {"drawing", "store", "formats", "ops", "evaluate", "truth", "registry", "types", "config"}
+    | {"ontology"},
 }
 LIBRARIES = {
     "typer": {"cli"},
@@ -56,7 +66,7 @@ LIBRARIES = {
     "torch": {"models", "train"},
     "torchvision": {"models", "train"},
     "transformers": {"models", "train"},
-    "ultralytics": {"train"},
+    "ultralytics": {"models", "train"},
     "ray": {"engine"},
 }
 

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from autolabel.cli.commands import app
-from autolabel.cli.show import problem
+from autolabel.cli.show import message, problem
 from autolabel.config import suggest
 from autolabel.errors import AutolabelError
 
@@ -19,7 +19,18 @@ from autolabel.errors import AutolabelError
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C."""
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(_run(arguments))
+    status = _run(arguments)
+    _warn_of_plugins()
+    sys.exit(status)
+
+
+def _warn_of_plugins() -> None:
+    """Say which plugins are broken, where the command has looked at them."""
+    if "autolabel.registry.plugins" in sys.modules:
+        from autolabel.registry.plugins import problems_met
+
+        for line in problems_met():
+            message(f"warning: {line}")
 
 
 def _run(arguments: list[str] | None) -> int:

@@ -18,10 +18,12 @@ from autolabel.config import (
     FilterConfig,
     IngestConfig,
     RefineConfig,
+    ReportConfig,
+    TrainConfig,
     load_pipeline,
     suggest,
 )
-from autolabel.errors import UsageError
+from autolabel.errors import AutolabelError, UsageError
 
 if TYPE_CHECKING:
     from autolabel.pipeline import Done
@@ -71,13 +73,26 @@ def autolabel(
             "--version", callback=_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline",
+            help="Never touch the network: models must be on disk. Before the command: "
+            "`autolabel --offline detect …`. HF_HUB_OFFLINE=1 does the same.",
+        ),
+    ] = False,
 ) -> None:
     """From a folder of raw images and a few words to a training dataset.
 
     Pretrained models are the annotation team: **ingest** images, **detect** what the prompts name,
-    **refine** boxes to masks, **filter** out what does not belong, **export** the labels,
-    **evaluate** them against hand labels. **run** does all of it from one file.
+    **refine** boxes to masks, **filter** out what does not belong, **export** the labels, **train**
+    a small detector on them, **evaluate** both against hand labels and **report** on one page.
+    **run** does all of it from one file.
     """
+    if offline:
+        from autolabel.registry import hub
+
+        hub.offline()
 
 
 @app.command()
@@ -236,6 +251,39 @@ def export(
 
 @app.command()
 @expand
+def train(
+    workspace: Given,
+    source_root: SourceRoot = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Train anew where settings or labels differ; the old student stays until the new "
+            "one is complete.",
+        ),
+    ] = False,
+    json: Json = False,
+    *,
+    config: TrainConfig,
+    engine: Annotated[EngineConfig, {"engine", "batch_size", "workers"}],
+) -> None:
+    """Train a small YOLO student on the kept labels.
+
+    The trainer is ultralytics, an extra: `pip install 'autolabel[train]'`. It is under
+    **AGPL-3.0**, and its makers say so of the weights that it trains too. Nothing is fetched or
+    sent. A stopped training goes on where it was.
+    """
+    from autolabel.cli.run import train_student
+
+    home = _existing(workspace)
+    _move_source(home, source_root)
+    with show.Reporter() as report, show.stopping("run the same command again"):
+        done = train_student(home, config, engine, report, overwrite=overwrite)
+    show.trained(done, json)
+
+
+@app.command()
+@expand
 def evaluate(
     workspace: Given,
     json: Json = False,
@@ -243,13 +291,31 @@ def evaluate(
     config: EvaluateConfig,
     engine: EngineConfig,
 ) -> None:
-    """Measure labels against hand labels: AP, precision, recall, with intervals."""
+    """Measure raw boxes, labels and students on the same hand-labelled photos, with intervals."""
     from autolabel.cli.run import measure
+    from autolabel.cli.show_evaluation import evaluation
 
     home = _existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
         result = measure(home, config, engine, report)
-    show.evaluation(result, json)
+    evaluation(result, json)
+
+
+@app.command()
+@expand
+def report(
+    workspace: Given,
+    source_root: SourceRoot = None,
+    json: Json = False,
+    *,
+    config: ReportConfig,
+) -> None:
+    """Write one HTML page that tells whether to trust the labels and the small detector."""
+    from autolabel.cli.run import report_on
+
+    home = _existing(workspace)
+    _move_source(home, source_root)
+    show.reported(report_on(home, config), json)
 
 
 @app.command()
@@ -318,22 +384,50 @@ def status(workspace: Given, json: Json = False) -> None:
     show.status(status_of(_existing(workspace)), json)
 
 
-@app.command()
-def models(json: Json = False) -> None:
-    """List the names that --model takes, and which are present on this machine."""
-    from autolabel import registry
+catalogue = typer.Typer()
+app.add_typer(catalogue, name="models")
 
-    rows = [
-        {
-            "name": name,
-            "task": known.task,
-            "hub_id": known.hub_id,
-            "licence": known.licence,
-            "on_disk": registry.on_disk(known.hub_id),
-        }
-        for name, known in registry.registered().items()
-    ]
-    show.models(rows, json)
+
+@catalogue.callback(invoke_without_command=True)
+def models(context: typer.Context, json: Json = False) -> None:
+    """List the names that --model takes, and which are present on this machine.
+
+    A model is pinned to the commit that was first pulled, which is shown. A package can register
+    more, by the entry point group `autolabel.models`.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from autolabel.cli.show_models import models as show_models
+    from autolabel.cli.state import models_known
+
+    show_models(models_known(), json)
+
+
+@catalogue.command()
+def pull(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Registered names or hub ids.")
+    ],
+) -> None:
+    """Fetch models ahead of time; a broken download goes on where it stopped."""
+    from autolabel import registry
+    from autolabel.registry import hub
+
+    failed = 0
+    for name in names:
+        try:
+            done = hub.pull(registry.hub_id_of(name), show.message)
+        except AutolabelError as e:
+            failed += 1
+            show.problem(e.message, e.hint)
+            continue
+        size, came = done.size / 1e6, done.fetched / 1e6
+        show.message(
+            f"{name}: {done.files} files, {size:.1f} MB, {came:.1f} MB fetched, "
+            f"commit {done.commit} -> {done.path}"
+        )
+    if failed:
+        raise typer.Exit(1)
 
 
 def _needed(path: Path | None) -> Workspace:

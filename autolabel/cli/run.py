@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +9,23 @@ import yaml
 
 from autolabel import filtering, pipeline
 from autolabel.cli import show
+from autolabel.cli.show_evaluation import evaluation
 from autolabel.cli.state import labels
-from autolabel.config import EngineConfig, EvaluateConfig, ExportConfig, PipelineConfig
-from autolabel.evaluate import evaluate, match_truth, to_json
+from autolabel.compare import compare
+from autolabel.config import (
+    EngineConfig,
+    EvaluateConfig,
+    ExportConfig,
+    PipelineConfig,
+    ReportConfig,
+    TrainConfig,
+)
+from autolabel.engine.base import Progress
 from autolabel.export import export, is_current
-from autolabel.store import Layer, Workspace, write_atomic
-from autolabel.truth import Truth, read_truth
+from autolabel.report import Reported, write_report
+from autolabel.store import Workspace, write_atomic
+from autolabel.train import LICENCE, Trained, train
+from autolabel.truth import read_truth
 
 
 def measure(
@@ -24,26 +33,12 @@ def measure(
     config: EvaluateConfig,
     engine: EngineConfig,
     report: pipeline.Reporter,
+    *,
+    newest: str | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a layer, labelling the hand-labelled photos first where they were held out."""
-    truth = read_truth(Path(config.truth))
-    layer = labels(workspace, config.layer)
-    ontology = pipeline.ontology_of(layer)
-    if _aside(workspace, layer, truth, config):
-        photos = [image.path for image in truth.records if image.path is not None]
-        show.message("evaluate: the hand-labelled photos are held out; labelling them aside")
-        layer = filtering.label_truth(workspace, layer, photos, engine, report=report)
-    result = to_json(evaluate(list(layer.records()), truth, ontology, config))
-    return {"layer": layer.name, "truth": config.truth, **result}
-
-
-def _aside(workspace: Workspace, layer: Layer, truth: Truth, config: EvaluateConfig) -> bool:
-    if config.label_truth is not None:
-        return config.label_truth
-    if not workspace.layer("images").manifest.settings.get("holdout"):
-        return False
-    usable = [record for record in layer.records() if record.usable]
-    return not match_truth(usable, truth).pairs
+    """Measure labels and students; labels that are not up to date are said to be so."""
+    labels(workspace, config.layer or newest)
+    return compare(workspace, config, engine, report, newest=newest, say=show.message)
 
 
 def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
@@ -72,9 +67,57 @@ def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
     last = "filter" if config.filter else "refine" if config.refine else "detect"
     for one in config.export:
         _export(workspace, one.model_copy(update={"from_layer": one.from_layer or last}))
+    if config.train is not None:
+        recipe = _without_truth(config.train, config.evaluate)
+        recipe = recipe.model_copy(update={"from_layer": recipe.from_layer or last})
+        student = train_student(workspace, recipe, config.engine, report, overwrite=True)
+        show.trained(student, as_json=False)
     if config.evaluate is not None:
-        measured = config.evaluate.model_copy(update={"layer": config.evaluate.layer or last})
-        _evaluate(workspace, measured, config.engine, report)
+        result = measure(workspace, config.evaluate, config.engine, report, newest=last)
+        evaluation(result, as_json=False)
+    if config.report is not None:
+        about = config.report.model_copy(update={"layer": config.report.layer or last})
+        show.reported(report_on(workspace, about), as_json=False)
+
+
+def report_on(workspace: Workspace, config: ReportConfig) -> Reported:
+    """Write the page about a layer of labels, and open it if that is asked for."""
+    layer = labels(workspace, config.layer)
+    done = write_report(workspace, layer, pipeline.ontology_of(layer), config)
+    if config.open:
+        import webbrowser
+
+        webbrowser.open(done.out.resolve().as_uri())
+    return done
+
+
+def train_student(
+    workspace: Workspace,
+    config: TrainConfig,
+    engine: EngineConfig,
+    report: pipeline.Reporter,
+    *,
+    overwrite: bool,
+) -> Trained:
+    """Train a student, and say when it begins or goes on."""
+    layer = labels(workspace, config.from_layer)
+
+    def begun(stage: str, epochs: int) -> Progress:
+        show.message(f"train: {LICENCE}")
+        if epochs < config.epochs:
+            show.message(f"train: goes on after epoch {config.epochs - epochs}")
+        return report(stage, epochs)
+
+    ontology = pipeline.ontology_of(layer)
+    return train(workspace, layer, ontology, config, engine, overwrite=overwrite, report=begun)
+
+
+def _without_truth(config: TrainConfig, evaluate: EvaluateConfig | None) -> TrainConfig:
+    """See that the photos which the student is measured on are not learned from."""
+    if evaluate is None or config.holdout:
+        return config
+    photos = [image.path for image in read_truth(Path(evaluate.truth)).records]
+    return config.model_copy(update={"holdout": tuple(str(p) for p in photos if p is not None)})
 
 
 def _export(workspace: Workspace, config: ExportConfig) -> None:
@@ -84,29 +127,3 @@ def _export(workspace: Workspace, config: ExportConfig) -> None:
         show.message(f"export: {config.out} is up to date")
     else:
         show.exported(export(workspace, layer, ontology, config), as_json=False)
-
-
-def _evaluate(
-    workspace: Workspace,
-    config: EvaluateConfig,
-    engine: EngineConfig,
-    report: pipeline.Reporter,
-) -> None:
-    """Measure, unless the same labels were measured against the same truth before."""
-    layer = labels(workspace, config.layer)
-    key = f"{layer.fingerprint()} {config.model_dump_json()} {_stamp(Path(config.truth))}"
-    key = hashlib.sha256(key.encode()).hexdigest()
-    kept = workspace.path / "evaluate" / "result.json"
-    known = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
-    if known.get("key") != key:
-        known = {"key": key, "result": measure(workspace, config, engine, report)}
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(kept, json.dumps(known, indent=2, ensure_ascii=False).encode())
-    show.evaluation(known["result"], as_json=False)
-
-
-def _stamp(truth: Path) -> str:
-    """Changes when the hand labels do."""
-    files = sorted(truth.rglob("*")) if truth.is_dir() else [truth]
-    stats = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files if p.is_file()]
-    return json.dumps(stats)

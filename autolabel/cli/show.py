@@ -59,19 +59,28 @@ def table(value: Any) -> None:
     Console(highlight=False).print(value)
 
 
+UNITS = {"train": "epochs"}
+"""What a stage counts, where that is not images."""
+
+
 class _Rate(ProgressColumn):
     """Images per second and what was found."""
 
     def render(self, task: Task) -> Text:
+        speed = rate(task.completed, task.elapsed or 0, UNITS.get(task.description, "images"))
+        if task.description in UNITS:
+            return Text(f"{speed}  {task.fields['note']}")
         counts = f"{task.fields['objects']} objects"
         if task.fields["errors"]:
             counts += f", {task.fields['errors']} errors"
-        return Text(f"{rate(task.completed, task.elapsed or 0)}  {counts}")
+        return Text(f"{speed}  {counts}")
 
 
-def rate(images: float, seconds: float) -> str:
-    """``12.3 images/s``."""
-    return f"{images / seconds:.1f} images/s" if seconds > 0 else "– images/s"
+def rate(done: float, seconds: float, unit: str = "images") -> str:
+    """``12.3 images/s``; what takes longer than a second, ``3.2 s per epoch``."""
+    if unit != "images":
+        return f"{seconds / done:.1f} s per {unit[:-1]}" if done else f"– s per {unit[:-1]}"
+    return f"{done / seconds:.1f} images/s" if seconds > 0 else "– images/s"
 
 
 class Reporter:
@@ -119,7 +128,7 @@ class Reporter:
             )
             self._bar.start()
         bar = self._bar
-        task = bar.add_task(stage, total=images, objects=0, errors=0)
+        task = bar.add_task(stage, total=images, objects=0, errors=0, note="")
 
         def changed(progress: Progress) -> None:
             bar.update(
@@ -127,6 +136,7 @@ class Reporter:
                 completed=progress.images,
                 objects=progress.objects,
                 errors=progress.errors,
+                note=progress.note,
             )
 
         return changed
@@ -137,6 +147,7 @@ class _Lines:
 
     def __init__(self, stage: str, images: int) -> None:
         self.stage = stage
+        self.unit = UNITS.get(stage, "images")
         self.total = images
         self.start = self.shown = time.monotonic()
         self.ended = False
@@ -144,7 +155,7 @@ class _Lines:
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
         if progress.images == 0:
-            message(f"{self.stage}: {self.total} images to do")
+            message(f"{self.stage}: {self.total} {self.unit} to do")
         elif progress.images >= self.total and not self.ended:
             self.ended = True
             self._line(progress, now)
@@ -155,10 +166,11 @@ class _Lines:
     def _line(self, progress: Progress, now: float) -> None:
         seconds = now - self.start
         left = (self.total - progress.images) * seconds / max(progress.images, 1)
+        counts = f"{progress.objects} objects, {progress.errors} errors"
         message(
-            f"{self.stage}: {progress.images}/{self.total} images, "
-            f"{rate(progress.images, seconds)}, {left:.0f} s left, "
-            f"{progress.objects} objects, {progress.errors} errors"
+            f"{self.stage}: {progress.images}/{self.total} {self.unit}, "
+            f"{rate(progress.images, seconds, self.unit)}, {left:.0f} s left"
+            + (f", {progress.note or counts}" if progress.note or self.unit == "images" else "")
         )
 
 
@@ -221,6 +233,40 @@ def previewed(done: Any, as_json: bool) -> None:
     message(f"preview: {len(done.files)} pictures of {counts} -> {done.out}")
 
 
+def reported(done: Any, as_json: bool) -> None:
+    """What a report says, and where it is."""
+    if as_json:
+        data({**asdict(done), "out": str(done.out)})
+        return
+    message(f"report: {done.verdict}")
+    parts = [f"{done.size / 1e6:.1f} MB"]
+    if done.photos_gone:
+        parts.append(f"{done.photos_gone} photos are gone")
+    if done.pictures_left_out:
+        parts.append(f"{done.pictures_left_out} pictures left out")
+    message(f"report: {', '.join(parts)} -> {done.out}")
+
+
+def trained(done: Any, as_json: bool) -> None:
+    """What a student learned from, and where it is."""
+    if done.unlearned and done.fresh:
+        listed = ", ".join(done.unlearned)
+        message(f"warning: no label to learn from, so that it will not be found: {listed}")
+    if as_json:
+        data({**asdict(done), "folder": str(done.folder), "weights": str(done.weights)})
+        return
+    if not done.fresh:
+        message(f"train: nothing to do, {done.weights} is complete")
+        return
+    parts = [f"{done.epochs} epochs on {done.images} images with {done.objects} objects"]
+    if done.resumed_from is not None:
+        parts.append(f"resumed after epoch {done.resumed_from}")
+    chosen = f"the best of them by {done.val_images} other auto-labelled images"
+    parts.append(chosen if done.val_images else "no image could be spared to choose the best")
+    parts += [f"{n} {_SPLITS.get(reason, reason)} left out" for reason, n in done.skipped.items()]
+    message(f"train: {', '.join(parts)} -> {done.weights}")
+
+
 def exported(done: Any, as_json: bool) -> None:
     """What an export wrote."""
     if as_json:
@@ -258,62 +304,3 @@ def _standing(layer: dict[str, Any]) -> str:
     if layer["stale_shards"]:
         parts.append(f"stale: {layer['stale_shards']} shards")
     return ", ".join(parts) or "complete"
-
-
-def models(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """The registered models."""
-    if as_json:
-        data(rows)
-        return
-    shown = Table(box=None, pad_edge=False)
-    for name in ("name", "task", "hub id", "licence", "on disk"):
-        shown.add_column(name, overflow="fold", no_wrap=name in ("name", "task"))
-    for row in rows:
-        shown.add_row(
-            row["name"], row["task"], row["hub_id"], row["licence"], "yes" if row["on_disk"] else ""
-        )
-    table(shown)
-    message("--model also takes a hub id (owner/name) or a local folder")
-
-
-def evaluation(result: dict[str, Any], as_json: bool) -> None:
-    """Figures against hand labels, per class and over all."""
-    if as_json:
-        data(result)
-        return
-    title = f"{result['layer']}/ against {result['truth']}: {result['images']} images"
-    shown = Table(title=escape(title), title_justify="left")
-    shown.add_column("class")
-    for name in FIGURES:
-        shown.add_column(name, justify="right")
-    for name, row in result["classes"].items():
-        shown.add_row(escape(name), *(_figure(row.get(k)) for k in FIGURES))
-    shown.add_section()
-    shown.add_row("all", *(_figure(result.get(k)) for k in FIGURES))
-    low, high = ([_bound(result, k, i) for k in FIGURES] for i in range(2))
-    if result.get("intervals"):
-        shown.add_row("95 % from", *low, style="dim")
-        shown.add_row("95 % to", *high, style="dim")
-    table(shown)
-    worst = [row for row in result["worst"] if row["fp"] or row["fn"]]
-    if worst:
-        listed = ", ".join(f"{w['name']} ({w['fp']} false, {w['fn']} missed)" for w in worst[:5])
-        message(f"worst images: {listed}")
-    if result["unmatched"]:
-        message(f"{len(result['unmatched'])} hand-labelled images have no labels here:")
-        for name in result["unmatched"]:
-            message(f"  {one_line(name)}")
-    if result.get("classes_without_truth"):
-        message(f"not measured, absent from the hand labels: {result['classes_without_truth']}")
-
-
-FIGURES = ("ap", "ap50", "ap75", "precision", "recall", "f1")
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _bound(result: dict[str, Any], figure: str, end: int) -> str:
-    interval = (result.get("intervals") or {}).get(figure)
-    return _figure(interval[end]) if interval else "–"

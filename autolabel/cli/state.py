@@ -43,3 +43,30 @@ def labels(workspace: Workspace, name: str | None) -> Layer:
                 f"see autolabel status {workspace.path}"
             )
     return layer
+
+
+def models_known() -> list[dict[str, Any]]:
+    """Every registered model: what it is, and what of it is on this machine."""
+    from autolabel import registry
+    from autolabel.registry import hub
+    from autolabel.registry.plugins import installed
+
+    sources = installed().sources
+    rows = []
+    for name, known in registry.registered().items():
+        here = hub.cached(known.hub_id)
+        rows.append(
+            {
+                "name": name,
+                "task": known.task,
+                "hub_id": known.hub_id,
+                "licence": known.licence,
+                "parameters_millions": known.parameters_millions,
+                "gated": known.gated,
+                "source": sources.get(name, "autolabel"),
+                "on_disk": here is not None,
+                "size_bytes": here.size if here else None,
+                "revision": here.commit if here else None,
+            }
+        )
+    return rows

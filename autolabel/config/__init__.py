@@ -5,16 +5,18 @@ engine options say only how or where, and are left out.
 """
 
 from autolabel.config.base import Config, build, group_of, suggest
+from autolabel.config.evaluate import EvaluateConfig
 from autolabel.config.filter import FilterConfig
 from autolabel.config.pipeline import PipelineConfig, load_pipeline
+from autolabel.config.report import ReportConfig
 from autolabel.config.stages import (
     DetectConfig,
     EngineConfig,
-    EvaluateConfig,
     ExportConfig,
     IngestConfig,
     RefineConfig,
 )
+from autolabel.config.train import TrainConfig
 
 __all__ = [
     "Config",
@@ -26,6 +28,8 @@ __all__ = [
     "IngestConfig",
     "PipelineConfig",
     "RefineConfig",
+    "ReportConfig",
+    "TrainConfig",
     "build",
     "group_of",
     "load_pipeline",

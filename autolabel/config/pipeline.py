@@ -10,15 +10,17 @@ import yaml
 from pydantic import Field, field_validator
 
 from autolabel.config.base import Config, build, read_yaml
+from autolabel.config.evaluate import EvaluateConfig
 from autolabel.config.filter import FilterConfig
+from autolabel.config.report import ReportConfig
 from autolabel.config.stages import (
     DetectConfig,
     EngineConfig,
-    EvaluateConfig,
     ExportConfig,
     IngestConfig,
     RefineConfig,
 )
+from autolabel.config.train import TrainConfig
 from autolabel.errors import UsageError
 
 
@@ -32,7 +34,9 @@ class PipelineConfig(Config):
     refine: RefineConfig | None = None
     filter: FilterConfig | None = None
     export: tuple[ExportConfig, ...] = ()
+    train: TrainConfig | None = None
     evaluate: EvaluateConfig | None = None
+    report: ReportConfig | None = None
 
     _listed = field_validator("export", mode="before")(
         lambda v: [v] if isinstance(v, Mapping) else v

@@ -1,4 +1,4 @@
-"""The options of every stage but the filter, and of the engine."""
+"""The options of the stages, but for those with a file of their own, and of the engine."""
 
 from __future__ import annotations
 
@@ -89,7 +89,13 @@ class DetectConfig(Config):
         description="YAML or JSON file with the classes and their prompts, or the JSON itself: "
         '{"prompt": "class"}.',
     )
-    box_threshold: float = Field(0.35, ge=0, le=1, description="Lowest score of a box to keep.")
+    box_threshold: float = Field(
+        0.35,
+        ge=0,
+        le=1,
+        description="Lowest score of a box to keep; all are kept where a model gives no scores, as "
+        "Florence-2.",
+    )
     class_threshold: dict[str, float] = Field(
         {}, description="Lowest score for one class, in place of --box-threshold."
     )
@@ -142,8 +148,8 @@ class RefineConfig(Config):
     model: str = Field(
         "sam-vit-base",
         min_length=1,
-        description="Segmenter: a name from `autolabel models`, a hub id, a local folder or an "
-        "original SAM .pth file.",
+        description="Segmenter: a name from `autolabel models`, a hub id, a local folder, an "
+        "original SAM .pth file, or the .pt file of MobileSAM or FastSAM.",
     )
     multimask: bool = Field(
         True,
@@ -190,37 +196,6 @@ class ExportConfig(Config):
     link: Literal["copy", "hardlink", "symlink"] = Field(
         "copy", description="How images get there; turned or unusual ones are always written anew."
     )
-
-
-class EvaluateConfig(Config):
-    """What the labels are measured against, and how."""
-
-    truth: str = Field(
-        min_length=1, description="Hand labels: COCO JSON, YOLO or VOC; a file or a folder."
-    )
-    layer: str | None = Field(
-        None, description="Layer to measure; the newest with labels by default."
-    )
-    iou: float = Field(
-        0.5, ge=0.5, le=0.95, description="IoU from which a box counts as found, for P, R and F1."
-    )
-    score_threshold: float = Field(
-        0.0, ge=0, le=1, description="Count only labels with this score for P, R and F1."
-    )
-    class_map: dict[str, str] = Field(
-        {},
-        description="A class of the hand labels = its name in the workspace; X= leaves X out.",
-    )
-    label_truth: bool | None = Field(
-        None,
-        description="Label the hand-labelled photos with the layer's own settings, in a workspace "
-        "beside it. By default done when those photos were held out.",
-    )
-    bootstrap: int = Field(
-        1000, ge=0, le=100_000, description="Bootstrap samples of the images for the intervals."
-    )
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
-    worst: int = Field(10, ge=0, description="How many of the worst images to list.")
 
 
 def _ontology_data(given: str | dict[str, Any]) -> Any:

@@ -54,6 +54,7 @@ class Progress:
         shards: finished shards.
         model_seconds: time inside the stage itself, not in reading or writing.
         failures: (shard, what went wrong) of shards that were not written.
+        note: what to show in place of the counts.
     """
 
     images: int = 0
@@ -62,4 +63,5 @@ class Progress:
     shards: int = 0
     model_seconds: float = 0.0
     failures: list[tuple[int, str]] = field(default_factory=list)
+    note: str = ""
     changed: Callable[[Progress], None] = lambda progress: None

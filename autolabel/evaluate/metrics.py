@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from autolabel.ops import masks
 from autolabel.ops.boxes import box_areas, xyxy_to_xywh
 from autolabel.types import Objects
 
@@ -27,8 +28,18 @@ Bools = npt.NDArray[np.bool_]
 COCO_IOUS = np.linspace(0.5, 0.95, 10)
 """The IoU thresholds of COCO's AP; AP50 is the first of them and AP75 the sixth."""
 
+SIZES: Mapping[str, tuple[float, float]] = {
+    "all": (0, 1e10),
+    "small": (0, 32**2),
+    "medium": (32**2, 96**2),
+    "large": (96**2, 1e10),
+}
+"""COCO's sizes: the area in square pixels from and to which an object is of that size."""
+
+MAX_PER_IMAGE = 100
+"""Predictions of a class in one image beyond this many are not looked at for AP, as in COCO."""
+
 _RECALLS = np.linspace(0, 1, 101)
-_ALL_SIZES = [0, 1e10]  # what COCO calls area=all
 _AT_ONCE = 4_000_000  # numbers in an intermediate array
 
 
@@ -38,12 +49,14 @@ class Matched:
 
     Attributes:
         image: (d,) index of the image of each prediction.
+        score: (d,) of each prediction, float32 as it is stored.
         hit, miss: (t, d) whether it is a true or a false positive at each IoU threshold; neither
             where it lies on what is to be ignored.
         positives: (n,) hand-labelled objects of the class in each image.
     """
 
     image: npt.NDArray[np.int64]
+    score: npt.NDArray[np.float32]
     hit: Bools
     miss: Bools
     positives: npt.NDArray[np.int64]
@@ -57,35 +70,60 @@ def match_boxes(
     ious: npt.ArrayLike,
     max_per_image: int,
 ) -> list[Matched]:
-    """Match the boxes of each image as COCOeval does, a `Matched` for each of `names`.
+    """Match the boxes of each image as COCOeval does, whatever their size; see `match_by_size`."""
+    return match_by_size(predicted, truth, ignore, names, ious, max_per_image, sizes=("all",))[
+        "all"
+    ]
+
+
+def match_by_size(
+    predicted: Sequence[Objects],
+    truth: Sequence[Objects],
+    ignore: Sequence[Bools],
+    names: Sequence[str],
+    ious: npt.ArrayLike,
+    max_per_image: int,
+    *,
+    sizes: Sequence[str] = tuple(SIZES),
+    masks_wh: Sequence[tuple[int, int]] | None = None,
+) -> dict[str, list[Matched]]:
+    """Match the objects of each image as COCOeval does: for each size a `Matched` by class.
+
+    For a size, hand labels of another are to be ignored, and so are predictions of another that
+    find nothing.
 
     Args:
         predicted: objects found in each of n images.
         truth: hand labels of the same images.
         ignore: (objects,) for each image, True where a hand label is to be ignored.
         names: the classes to compare; objects of others are left out.
-        ious: (t,) thresholds from which a box counts as found.
+        ious: (t,) thresholds from which an object counts as found.
         max_per_image: predictions of a class in one image beyond this many are not looked at.
+        sizes: keys of `SIZES`; of a box its own area counts, of a mask that of the mask.
+        masks_wh: width and height of each image, to compare masks instead of boxes; every object
+            must have one.
     """
     ids = {name: i for i, name in enumerate(names, 1)}
     categories = [{"id": i, "name": name} for name, i in ids.items()]
-    images = [{"id": i} for i in range(1, len(truth) + 1)]
+    sides = masks_wh or [(0, 0)] * len(truth)
+    images = [{"id": i, "width": w, "height": h} for i, (w, h) in enumerate(sides, 1)]
     shared = {"images": images, "categories": categories}
     flags = [np.zeros(len(objects), dtype=bool) for objects in predicted]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it goes
         evaluator = COCOeval(
-            _coco({**shared, "annotations": _annotations(truth, ignore, ids)}),
-            _coco({**shared, "annotations": _annotations(predicted, flags, ids)}),
-            "bbox",
+            _coco({**shared, "annotations": _annotations(truth, ignore, ids, masks_wh)}),
+            _coco({**shared, "annotations": _annotations(predicted, flags, ids, masks_wh)}),
+            "segm" if masks_wh else "bbox",
         )
         params = evaluator.params
         params.iouThrs, params.maxDets = np.atleast_1d(np.asarray(ious)), [max_per_image]
-        params.areaRng, params.areaRngLbl = [_ALL_SIZES], ["all"]
+        params.areaRng, params.areaRngLbl = [SIZES[name] for name in sizes], list(sizes)
         evaluator.evaluate()
-    rows, count = evaluator.evalImgs, len(truth)
-    return [
-        _matched(rows[k * count : (k + 1) * count], len(params.iouThrs)) for k in range(len(names))
-    ]
+    rows, n, t = evaluator.evalImgs, len(truth), len(params.iouThrs)
+    starts = {
+        size: [(k * len(sizes) + a) * n for k in range(len(names))] for a, size in enumerate(sizes)
+    }
+    return {size: [_matched(rows[i : i + n], t) for i in at] for size, at in starts.items()}
 
 
 def _coco(dataset: dict[str, Any]) -> Any:
@@ -96,22 +134,32 @@ def _coco(dataset: dict[str, Any]) -> Any:
 
 
 def _annotations(
-    images: Sequence[Objects], ignore: Sequence[Bools], ids: dict[str, int]
+    images: Sequence[Objects],
+    ignore: Sequence[Bools],
+    ids: dict[str, int],
+    masks_wh: Sequence[tuple[int, int]] | None = None,
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for image_id, (objects, flags) in enumerate(zip(images, ignore, strict=True), 1):
+    for at, (objects, flags) in enumerate(zip(images, ignore, strict=True)):
         boxes, areas = xyxy_to_xywh(objects.xyxy).tolist(), box_areas(objects.xyxy).tolist()
+        shapes: list[dict[str, Any]] = [{} for _ in boxes]
+        if masks_wh:
+            width, height = masks_wh[at]
+            areas = masks.areas(objects.mask.tolist(), height, width).tolist()
+            rle = masks.as_coco(objects.mask.tolist(), height, width)
+            shapes = [{"segmentation": one} for one in rle]
         rows += [
             {
-                "id": len(rows) + i,
-                "image_id": image_id,
-                "category_id": ids.get(objects.label[i - 1], 0),
-                "bbox": boxes[i - 1],
-                "area": areas[i - 1],
-                "score": float(objects.score[i - 1]),
-                "iscrowd": int(flags[i - 1]),
+                "id": len(rows) + i + 1,
+                "image_id": at + 1,
+                "category_id": ids.get(objects.label[i], 0),
+                "bbox": boxes[i],
+                "area": areas[i],
+                "score": float(objects.score[i]),
+                "iscrowd": int(flags[i]),
+                **shapes[i],
             }
-            for i in range(1, len(objects) + 1)
+            for i in range(len(objects))
         ]
     return [row for row in rows if row["category_id"]]
 
@@ -130,7 +178,8 @@ def _matched(rows: Sequence[dict[str, Any] | None], thresholds: int) -> Matched:
             positives[i] = np.count_nonzero(np.asarray(row["gtIgnore"]) == 0)
     order = np.argsort(-np.concatenate(scores), kind="mergesort")
     hit, ignore = (np.concatenate(parts, axis=1)[:, order] for parts in (hits, ignored))
-    return Matched(np.concatenate(images)[order], hit & ~ignore, ~hit & ~ignore, positives)
+    score = np.concatenate(scores)[order].astype(np.float32)
+    return Matched(np.concatenate(images)[order], score, hit & ~ignore, ~hit & ~ignore, positives)
 
 
 def average_precision(matched: Matched, weights: npt.NDArray[np.integer[Any]]) -> Floats:
@@ -144,32 +193,53 @@ def average_precision(matched: Matched, weights: npt.NDArray[np.integer[Any]]) -
         (samples, t); NaN where a sample has no hand-labelled object of the class.
     """
     thresholds, count = matched.hit.shape
-    step = max(1, _AT_ONCE // max(1, thresholds * count))
+    step = max(1, _AT_ONCE // max(1, count))
     parts = [_precision(matched, weights[i : i + step]) for i in range(0, len(weights), step)]
     return np.concatenate(parts) if parts else np.zeros((0, thresholds))
 
 
 def _precision(matched: Matched, weights: npt.NDArray[np.integer[Any]]) -> Floats:
     positives = weights @ matched.positives
-    times = weights[:, None, matched.image]  # (samples, 1, d)
-    hits = np.cumsum(times * matched.hit, axis=2, dtype=float)
-    misses = np.cumsum(times * matched.miss, axis=2, dtype=float)
-    precision = hits / (hits + misses + np.spacing(1))
-    # The best precision at this recall or any higher one; a last 0 is for recalls not reached.
-    best = np.maximum.accumulate(precision[..., ::-1], axis=2)[..., ::-1]
-    best = np.concatenate([best, np.zeros((*best.shape[:2], 1))], axis=2)
-    recall = hits / np.maximum(positives, 1)[:, None, None]
-    result = np.full(best.shape[:2], np.nan)
-    for sample in np.flatnonzero(positives):
-        for t in range(best.shape[1]):
-            at = np.searchsorted(recall[sample, t], _RECALLS, side="left")
-            result[sample, t] = best[sample, t, at].mean()
+    times = weights[:, matched.image].astype(float)  # (samples, d)
+    result = np.full((len(weights), len(matched.hit)), np.nan)
+    for t, (hit, miss) in enumerate(zip(matched.hit, matched.miss, strict=True)):
+        best, recall = _envelope(times, hit, miss, positives)
+        for sample in np.flatnonzero(positives):
+            at = np.searchsorted(recall[sample], _RECALLS, side="left")
+            result[sample, t] = best[sample, at].mean()
     return result
 
 
-def counts_per_image(matched: Matched) -> npt.NDArray[np.int64]:
-    """True and false positives and false negatives of one class at the first IoU, (n, 3)."""
+def _envelope(
+    times: Floats, hit: Bools, miss: Bools, positives: npt.NDArray[np.integer[Any]]
+) -> tuple[Floats, Floats]:
+    """The best precision at each recall or any higher one, and the recalls, (samples, hits).
+
+    Precision is highest right after a hit, so that nothing else is looked at.
+    """
+    at = np.flatnonzero(hit)
+    if not len(at):
+        return np.zeros((len(times), 1)), np.zeros((len(times), 0))
+    hits = np.cumsum(times[:, at], axis=1)
+    starts = np.concatenate([[0], at[:-1] + 1])
+    misses = np.add.reduceat(times[:, : at[-1] + 1] * miss[: at[-1] + 1], starts, axis=1)
+    precision = hits / (hits + np.cumsum(misses, axis=1) + np.spacing(1))
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    best = np.concatenate([best, np.zeros((len(times), 1))], axis=1)  # recalls not reached
+    return best, hits / np.maximum(positives, 1)[:, None]
+
+
+def counts_per_image(matched: Matched, at_least: float = 0.0) -> npt.NDArray[np.int64]:
+    """True and false positives and false negatives of one class at the first IoU, (n, 3).
+
+    Args:
+        matched: the class.
+        at_least: lowest score of a prediction that counts. What a better prediction is matched
+            with does not depend on worse ones, so that nothing has to be matched anew.
+    """
     n = len(matched.positives)
-    tp = np.bincount(matched.image[matched.hit[0]], minlength=n)
-    fp = np.bincount(matched.image[matched.miss[0]], minlength=n)
+    # Scores are stored as float32, in which 0.35 is a little less than 0.35.
+    sure = matched.score >= np.float32(at_least)
+    tp = np.bincount(matched.image[matched.hit[0] & sure], minlength=n)
+    fp = np.bincount(matched.image[matched.miss[0] & sure], minlength=n)
     return np.stack([tp, fp, matched.positives - tp], axis=1)

@@ -15,7 +15,7 @@ from autolabel import pipeline
 from autolabel.config import EngineConfig, FilterConfig, suggest
 from autolabel.engine.base import Task
 from autolabel.errors import UsageError
-from autolabel.filtering.gather import TASKS, Gathered, Place, gather, read_joined
+from autolabel.filtering.gather import Gathered, Place, gather, read_joined
 from autolabel.pipeline import Done, Reporter, silent
 from autolabel.stages.filter import Filter
 from autolabel.stages.rules import GROUP, active
@@ -142,40 +142,6 @@ def _new(before: Record, after: Record) -> Iterator[tuple[str, str]]:
     lost = before.objects.keep & ~after.objects.keep
     for label, reason in zip(after.objects.label[lost], after.objects.reason[lost], strict=True):
         yield reason.partition(":")[0], label
-
-
-def label_truth(
-    workspace: Workspace,
-    layer: Layer,
-    photos: Sequence[Path],
-    engine: EngineConfig,
-    *,
-    report: Reporter = silent,
-) -> Layer:
-    """As `pipeline.label_truth`, for a layer that may be filtered: the pool's fits are used.
-
-    Raises:
-        AutolabelError: a model that made the layer is no longer to be found, or has changed.
-    """
-    if layer.name != "filter":
-        return pipeline.label_truth(workspace, layer, photos, engine, report=report)
-    manifest = layer.manifest
-    assert manifest.source is not None  # it is made from labels
-    source = workspace.require(manifest.source["layer"])
-    labelled = pipeline.label_truth(workspace, source, photos, engine, report=report)
-    known = {k: v for k, v in manifest.settings.items() if k in FilterConfig.model_fields}
-    names = {k: v for k, v in manifest.origin.items() if k in FilterConfig.model_fields}
-    config = FilterConfig.model_validate({**known, **names})
-    for name, task in TASKS.items():
-        at = getattr(config, name)
-        recorded = (manifest.model or {}).get(name, "").partition(" ")[2]
-        if at:
-            pipeline.check_model(task, at, recorded, "filter")
-    beside = Workspace(labelled.path.parent)
-    return filter_labels(
-        beside, config, engine,
-        from_layer=labelled.name, overwrite=True, report=report, learned_from=workspace,
-    ).layer  # fmt: skip
 
 
 def _source(workspace: Workspace, config: FilterConfig, name: str | None) -> Layer:

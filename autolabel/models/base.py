@@ -30,11 +30,13 @@ class Detector(Protocol):
             min_score: lowest score of a box to return, in [0, 1].
 
         Returns:
-            For each image its boxes as the model gives them: not clipped, no suppression of
-            overlaps; label is the class, or `NEGATIVE`; scores holds `detector`.
+            For each image its boxes as the model gives them: no suppression of overlaps, and
+            clipped by some only; label is the class, or `NEGATIVE`; scores holds `detector`. A
+            model that gives no scores has score 1 and no `detector`. One that segments gives masks.
 
         Raises:
-            AutolabelError: the prompts are more than the model can read.
+            AutolabelError: the prompts are more than the model can read, or of a kind that it
+                cannot weigh.
         """
         ...
 

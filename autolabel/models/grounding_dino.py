@@ -3,6 +3,14 @@
 The class of a box comes from the scores of the text tokens. A class's score for a query is the
 highest token score inside the spans of its prompts, and the box belongs to its best class; no
 phrase is ever decoded, so classes may share words and none is lost or blended.
+
+For a caption of one prompt, boxes and scores equal those of the processor's
+`post_process_grounded_object_detection`. For several prompts they differ on purpose. The processor
+scores a box by its highest token, the full stops between prompts included, and names it by joining
+every token over a threshold: "cat. dog." gives `cat dog` where both pass, "red blood cell. white
+blood cell." gives `blood cell` where the colour does not, and where none passes the name is empty.
+None of these is a class; here the same boxes are `cat`, `white blood cell` and whatever scores
+highest.
 """
 
 from __future__ import annotations
@@ -16,9 +24,9 @@ import torch
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from autolabel.errors import AutolabelError
-from autolabel.models.base import NEGATIVE
 from autolabel.models.device import resolve
 from autolabel.models.loading import load
+from autolabel.models.prompts import Pair, best_of, merge, sizes_wh, split, to_xyxy
 from autolabel.ontology import Ontology
 from autolabel.registry import Located
 from autolabel.types import Objects
@@ -28,8 +36,6 @@ SEPARATORS = frozenset({101, 102, 1012, 1029})
 
 SMALLEST_SIDE = 32
 """Pixels; the backbones halve an image five times, and thin ones would come to nothing."""
-
-Pair = tuple[str | None, str]
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class GroundingDino:
             images=list(images), input_data_format="channels_last", return_tensors="pt"
         )
         inputs = {name: _padded(tensor).to(self.device) for name, tensor in inputs.items()}
-        sizes = np.array([image.shape[1::-1] for image in images], np.float32)
+        sizes = sizes_wh(images)
         found: list[list[Objects]] = [[] for _ in images]
         for one in self.passes(ontology):
             for boxes, objects in zip(
@@ -85,11 +91,11 @@ class GroundingDino:
     def _forward(
         self,
         inputs: dict[str, torch.Tensor],
-        sizes_wh: npt.NDArray[np.float32],
+        sizes: npt.NDArray[np.float32],
         one: Pass,
         min_score: float,
     ) -> list[Objects]:
-        count = len(sizes_wh)
+        count = len(sizes)
         ids = one.input_ids.to(self.device).expand(count, -1)
         with torch.inference_mode():
             output = self.model(
@@ -98,14 +104,10 @@ class GroundingDino:
                 attention_mask=torch.ones_like(ids),
                 token_type_ids=torch.zeros_like(ids),
             )
-        tokens = output.logits[:, :, : one.spans.shape[1]].sigmoid()
-        phrases = phrase_scores(tokens, one.spans.to(self.device))
-        score, best = phrases.max(dim=-1)
-        boxes = to_xyxy(output.pred_boxes.float().cpu().numpy(), sizes_wh)
-        return [
-            _objects(one, boxes[i], score[i].cpu().numpy(), best[i].cpu().numpy(), min_score)
-            for i in range(count)
-        ]
+        tokens = output.logits[:, :, : one.spans.shape[1]].float().sigmoid()
+        scores = phrase_scores(tokens, one.spans.to(self.device)).cpu().numpy()
+        boxes = to_xyxy(output.pred_boxes.float().cpu().numpy(), sizes)
+        return [best_of(one.pairs, boxes[i], scores[i], min_score) for i in range(count)]
 
     def passes(self, ontology: Ontology) -> list[Pass]:
         """The captions that ask for every prompt, each within the model's text length.
@@ -114,37 +116,17 @@ class GroundingDino:
         """
         key = ontology.fingerprint()
         if self._passes[0] != key:
-            self._passes = (key, [self._pass(pairs) for pairs in self._split(ontology)])
+            longest = int(self.model.config.max_text_len)
+            groups = split(ontology, self._length, longest - 2, longest)
+            self._passes = (key, [self._pass(pairs) for pairs in groups])
         return self._passes[1]
 
-    def _split(self, ontology: Ontology) -> list[tuple[Pair, ...]]:
-        pairs = [(name, phrase(prompt)) for name, prompt in ontology.pairs()]
-        length = {p: len(self._tokens(p)) + 1 for _, p in pairs}
-        positive = [pair for pair in pairs if pair[0] is not None]
-        negative = [pair for pair in pairs if pair[0] is None]
-        room = int(self.model.config.max_text_len) - 2 - sum(length[p] for _, p in negative)
-        chunks: list[list[Pair]] = []
-        left = 0
-        for pair in positive:
-            need = length[pair[1]]
-            if need > room:
-                raise AutolabelError(
-                    f"prompt {pair[1][:40]!r} and the negatives are over the model's "
-                    f"{self.model.config.max_text_len} tokens",
-                    hint="shorten the prompt, or use fewer negatives",
-                )
-            if need > left:
-                chunks.append([])
-                left = room
-            chunks[-1].append(pair)
-            left -= need
-        return [(*chunk, *negative) for chunk in chunks]
+    def _length(self, prompt: str) -> int:
+        ids = self.processor.tokenizer(phrase(prompt), add_special_tokens=False)["input_ids"]
+        return len(ids) + 1
 
-    def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _pass(self, pairs: tuple[Pair, ...]) -> Pass:
+    def _pass(self, given: tuple[Pair, ...]) -> Pass:
+        pairs = tuple((name, phrase(prompt)) for name, prompt in given)
         caption = ". ".join(prompt for _, prompt in pairs) + "."
         ids: list[int] = self.processor.tokenizer(caption)["input_ids"]
         spans = torch.zeros(len(pairs), len(ids), dtype=torch.bool)
@@ -197,39 +179,3 @@ def phrase_scores(tokens: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
         (images, queries, phrases).
     """
     return torch.stack([tokens[:, :, span].amax(dim=-1) for span in spans], dim=-1)
-
-
-def to_xyxy(
-    boxes: npt.NDArray[np.float32], sizes_wh: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Relative centre boxes (images, queries, 4) to absolute corners, in pixels of each image."""
-    centre, size = boxes[..., :2], boxes[..., 2:]
-    corners = np.concatenate([centre - 0.5 * size, centre + 0.5 * size], axis=-1)
-    scaled: npt.NDArray[np.float32] = corners * np.tile(sizes_wh, 2)[:, None, :]
-    return scaled
-
-
-def _objects(
-    one: Pass,
-    boxes: npt.NDArray[np.float32],
-    score: npt.NDArray[np.float32],
-    best: npt.NDArray[np.int64],
-    min_score: float,
-) -> Objects:
-    chosen = np.flatnonzero(score >= min_score)
-    pairs = [one.pairs[best[i]] for i in chosen]
-    return Objects.create(
-        [NEGATIVE if name is None else name for name, _ in pairs],
-        score[chosen],
-        boxes[chosen],
-        prompt=[prompt for _, prompt in pairs],
-        scores=[{"detector": float(score[i])} for i in chosen],
-    )
-
-
-def merge(parts: Sequence[Objects]) -> Objects:
-    """The objects of several passes over one image as one."""
-    if len(parts) == 1:
-        return parts[0]
-    names = Objects.__dataclass_fields__
-    return Objects(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})

@@ -1,5 +1,6 @@
-"""Image-text embedders through transformers: CLIP and MetaCLIP (arXiv 2103.00020, 2309.16671),
-SigLIP (arXiv 2303.15343) and others with the same two towers."""
+"""Image-text embedders through transformers: CLIP, OpenCLIP and MetaCLIP (arXiv 2103.00020,
+2212.07143, 2309.16671, 2507.22062), SigLIP and SigLIP 2 (arXiv 2303.15343, 2502.14786), ALIGN
+(arXiv 2102.05918) and others with the same two towers."""
 
 from __future__ import annotations
 
@@ -21,11 +22,17 @@ from autolabel.registry import Located
 PADDING: Mapping[str, str] = {"siglip": "max_length", "siglip2": "max_length"}
 """How texts are padded, by `model_type`: SigLIP learned with texts of full length only."""
 
+LOWERCASED = frozenset({"siglip", "siglip2"})
+"""Models that learned from texts in small letters, which not every tokenizer of theirs sees to."""
+
+COUNTED_FROM_PADDING = frozenset({"altclip_text_model"})
+"""Text towers after RoBERTa: they number positions from after the padding token's id."""
+
 TEXTS_PER_PASS = 256
 
 
 class ImageText:
-    """A model with `get_image_features`, `get_text_features` and a learned `logit_scale`.
+    """A model with `get_image_features`, `get_text_features` and a learned scale.
 
     Args:
         located: a folder with safetensors weights, image processor and tokenizer.
@@ -40,17 +47,12 @@ class ImageText:
         self.processor, self.model = load(located, AutoProcessor, AutoModel, self.device)
         config = self.model.config
         self.dimensions = int(
-            getattr(config, "projection_dim", 0) or config.text_config.hidden_size
+            getattr(config, "projection_dim", 0) or config.text_config.projection_size
         )
-        text = getattr(config, "text_config", config)
-        self.longest = int(text.max_position_embeddings)
+        self.longest = longest(config.text_config, self.processor.tokenizer)
         self.padding = PADDING.get(config.model_type, "longest")
-        bias = getattr(self.model, "logit_bias", None)
-        self.scoring = Scoring(
-            scale=float(self.model.logit_scale.detach().exp()),
-            bias=0.0 if bias is None else float(bias.detach()),
-            sigmoid=bias is not None,
-        )
+        self.lowercased = config.model_type in LOWERCASED
+        self.scoring = scoring(self.model)
 
     def embed_images(self, crops: Sequence[npt.NDArray[np.uint8]]) -> Vectors:
         """See `autolabel.models.base.Embedder.embed_images`."""
@@ -64,11 +66,12 @@ class ImageText:
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """See `autolabel.models.base.ImageTextEmbedder.embed_texts`."""
+        texts = [text.lower() if self.lowercased else text for text in texts]
         self._refuse_long(texts)
         parts = [np.zeros((0, self.dimensions), np.float32)]
         for start in range(0, len(texts), TEXTS_PER_PASS):
             inputs = self.processor(
-                text=list(texts[start : start + TEXTS_PER_PASS]),
+                text=texts[start : start + TEXTS_PER_PASS],
                 padding=self.padding,
                 max_length=self.longest,
                 truncation=True,
@@ -87,6 +90,28 @@ class ImageText:
                     f"{text[:40]!r} has {count} tokens, over the model's {self.longest}",
                     hint="shorten the prompt or the template",
                 )
+
+
+def longest(text_config: Any, tokenizer: Any) -> int:
+    """The most tokens that a model reads of a text."""
+    positions = int(text_config.max_position_embeddings)
+    if text_config.model_type in COUNTED_FROM_PADDING:
+        positions -= int(text_config.pad_token_id) + 1
+    return min(positions, int(tokenizer.model_max_length))
+
+
+def scoring(model: Any) -> Scoring:
+    """How the model was trained to compare: its learned scale, and bias where it has one."""
+    bias = getattr(model, "logit_bias", None)
+    if hasattr(model, "temperature"):  # ALIGN
+        scale = 1 / model.temperature.detach()
+    else:
+        scale = model.logit_scale.detach().exp()
+    return Scoring(
+        scale=float(scale),
+        bias=0.0 if bias is None else float(bias.detach()),
+        sigmoid=bias is not None,
+    )
 
 
 def pooled(output: Any) -> torch.Tensor:

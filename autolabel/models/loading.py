@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers.utils import logging
 
 from autolabel.errors import AutolabelError
@@ -19,7 +23,8 @@ def load(
 ) -> tuple[Any, Any]:
     """Processor and model of a checkpoint, in single precision, ready for inference.
 
-    Weights are read from safetensors alone, and no code of a checkpoint is run.
+    Weights are read from safetensors, or where a checkpoint has none, from a `pytorch_model.bin`
+    that holds tensors and nothing else. No code of a checkpoint is run.
 
     Args:
         located: the checkpoint's folder.
@@ -27,19 +32,30 @@ def load(
         device: where the model goes.
 
     Raises:
-        AutolabelError: the files do not load, or weights are missing: transformers would fill them
-            with random numbers.
+        AutolabelError: the files do not load, a package is not installed, or weights are missing:
+            transformers would fill them with random numbers.
     """
     try:
-        processor = processor_class.from_pretrained(located.path, local_files_only=True)
+        # Left to itself, the library asks on the terminal whether a checkpoint's code may run.
+        processor = processor_class.from_pretrained(
+            located.path, local_files_only=True, trust_remote_code=False
+        )
         model, info = model_class.from_pretrained(
             located.path,
             local_files_only=True,
-            use_safetensors=True,
+            trust_remote_code=False,
+            use_safetensors=not pickled(located.path),
+            weights_only=True,
             dtype=torch.float32,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as e:
+    except ImportError as e:
+        needed = re.search(r"requires the (\w+) library", str(e))
+        raise AutolabelError(
+            f"model {located.name} needs a package that is not installed",
+            hint=f"pip install {needed.group(1) if needed else e.name}",
+        ) from e
+    except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError, SafetensorError) as e:
         raise AutolabelError(
             f"model {located.name} does not load: {' '.join(str(e).split())[:200]}",
             hint=f"fetch it again, or check the files in {located.path}",
@@ -52,3 +68,8 @@ def load(
             hint="use a checkpoint that holds the whole model",
         )
     return processor, model.to(device).eval()
+
+
+def pickled(folder: Path) -> bool:
+    """Whether the weights are there as `pytorch_model.bin` alone, as of some older checkpoints."""
+    return not any(folder.glob("*.safetensors")) and any(folder.glob("pytorch_model*.bin"))

@@ -1,25 +1,48 @@
-"""SAM and its kin through transformers' mask generation classes (arXiv 2304.02643, 2306.01567,
-2408.00714): SAM, SAM-HQ, SAM 2 and whatever else `AutoModelForMaskGeneration` serves alike.
+"""SAM and its kin through transformers' mask generation classes: SAM (arXiv 2304.02643), SAM-HQ
+(arXiv 2306.01567), SAM 2 and 2.1 (arXiv 2408.00714), EdgeTAM (arXiv 2501.07256) and the tracker of
+SAM 3 (arXiv 2511.16719).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForMaskGeneration, AutoProcessor
+from transformers import (
+    AutoModelForMaskGeneration,
+    Sam2Processor,
+    Sam3TrackerProcessor,
+    SamHQProcessor,
+    SamProcessor,
+)
 
 from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
 from autolabel.models.loading import load
 from autolabel.models.sam_masks import BOXES_PER_PASS, finish
-from autolabel.registry import Located
+from autolabel.registry import Located, model_type
+
+PROCESSORS: Mapping[str, Any] = {
+    "edgetam": Sam2Processor,
+    "edgetam_video": Sam2Processor,
+    "sam": SamProcessor,
+    "sam2": Sam2Processor,
+    "sam2_video": Sam2Processor,
+    "sam3_tracker": Sam3TrackerProcessor,
+    "sam3_video": Sam3TrackerProcessor,
+    "sam_hq": SamHQProcessor,
+}
+"""What prepares an image and its boxes, by `model_type`. Checkpoints that also follow objects
+through videos name the processor of videos, which takes no boxes."""
 
 
 class Sam:
-    """`SamModel`, `SamHQModel`, `Sam2Model` and others that answer to the same calls.
+    """`SamModel`, `SamHQModel`, `Sam2Model`, `EdgeTamModel` or `Sam3TrackerModel`.
+
+    Of a checkpoint for videos only the part for single images is loaded.
 
     Args:
         located: a folder with safetensors weights and a processor.
@@ -31,8 +54,9 @@ class Sam:
 
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
+        processor = PROCESSORS[model_type(located.path)]
         self.processor, self.model = load(
-            located, AutoProcessor, AutoModelForMaskGeneration, self.device
+            located, processor, AutoModelForMaskGeneration, self.device
         )
 
     def segment(

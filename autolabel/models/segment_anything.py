@@ -1,10 +1,9 @@
-"""Meta's own `segment-anything` package, for its original `.pth` files (arXiv 2304.02643)."""
+"""Meta's own `segment-anything` package, for original `.pth` files (arXiv 2304.02643) and those
+that were fine-tuned from them."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +13,12 @@ from autolabel.errors import AutolabelError
 from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
 from autolabel.models.sam_masks import BOXES_PER_PASS, finish
+from autolabel.models.segment_anything_shapes import State, architecture, build, unwrapped
 from autolabel.registry import Located
-
-VARIANTS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
-"""Width of the image encoder -> name of the variant."""
-
-WIDTH_KEY = "image_encoder.patch_embed.proj.weight"
 
 
 class SegmentAnything:
-    """`vit_b`, `vit_l` or `vit_h`, told apart by the shapes in the file.
+    """`vit_b`, `vit_l`, `vit_h` or a SAM of another size, as the shapes in the file tell.
 
     Args:
         located: the `.pth` file.
@@ -35,7 +30,7 @@ class SegmentAnything:
 
     def __init__(self, located: Located, device: str) -> None:
         try:
-            from segment_anything import SamPredictor, sam_model_registry
+            from segment_anything import SamPredictor
         except ImportError as e:
             raise AutolabelError(
                 "original .pth files need the package segment-anything",
@@ -43,12 +38,12 @@ class SegmentAnything:
             ) from e
         self.device = resolve(device)
         state = _read(located)
-        # Made without memory, so that the random start of 94 to 641 M numbers costs nothing.
-        with torch.device("meta"):
-            model = sam_model_registry[variant(state, located)]()
         try:
+            # Made without memory, so that the random start of 94 to 641 M numbers costs nothing.
+            with torch.device("meta"):
+                model = build(architecture(state))
             model.load_state_dict(state, assign=True)
-        except RuntimeError as e:
+        except (RuntimeError, ValueError, AssertionError) as e:
             raise _not_sam(located, " ".join(str(e).split())[:200]) from e
         for name in ("pixel_mean", "pixel_std"):  # constants that the files do not hold
             setattr(model, name, _constant(name))
@@ -98,34 +93,20 @@ class SegmentAnything:
         return logits, judged
 
 
-def _read(located: Located) -> Mapping[str, torch.Tensor]:
+def _read(located: Located) -> State:
     try:
         # mmap: the weights are read once, when they go to the device.
-        state = torch.load(located.path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(located.path, map_location="cpu", weights_only=True, mmap=True)
+        return unwrapped(content)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as e:
         raise _not_sam(located, " ".join(str(e).split())[:200]) from e
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise _not_sam(located, "it holds no plain weights")
-    return state
-
-
-def variant(state: Mapping[str, torch.Tensor], located: Located) -> str:
-    """Which SAM the weights belong to.
-
-    Raises:
-        AutolabelError: none that is known.
-    """
-    patches: Any = state.get(WIDTH_KEY)
-    width = len(patches) if patches is not None and patches.ndim == 4 else 0
-    if width not in VARIANTS:
-        raise _not_sam(located, "its image encoder is of another kind")
-    return VARIANTS[width]
 
 
 def _not_sam(located: Located, reason: str) -> AutolabelError:
     return AutolabelError(
         f"{located.path} is not an original SAM file: {reason}",
-        hint="use one of Meta's sam_vit_b, sam_vit_l or sam_vit_h .pth files",
+        hint="use one of Meta's sam_vit_b, sam_vit_l or sam_vit_h .pth files, or one that was "
+        "fine-tuned from them and saved as weights alone",
     )
 
 

@@ -81,7 +81,10 @@ def _against_background(image: Vectors, texts: TextVectors) -> Floats:
     """For each name the chance that the image shows it, if it shows it or background."""
     cosines = texts.vectors @ image
     pairs = np.stack([cosines, np.full_like(cosines, cosines[-1])], axis=1)
-    return texts.scoring.chances(pairs)[:, 0].astype(np.float64)
+    chances = texts.scoring.chances(pairs).astype(np.float64)
+    # A softmax's two add up to one; those of a sigmoid, which judges each text alone, do not.
+    shares: Floats = chances[:, 0] / np.maximum(chances.sum(axis=1), np.finfo(np.float32).tiny)
+    return shares
 
 
 # -- images alone -------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def refused(run: Run, *arguments: object) -> tuple[int, str, str]:
             "no model",
             "tiny",
         ),
-        (["detect", "{t}/ws", "--prompt", "a"], 1, "cannot be fetched", "hf download"),
+        (["detect", "{t}/ws", "--prompt", "a"], 1, "cannot be fetched", "autolabel models pull"),
         (["detect", "{t}/ws", "--prompt", "a", "--from", "imges"], 1, "no layer 'imges'", "images"),
         (["detect", "{t}/photos", "--prompt", "a"], 2, "is no workspace", "--workspace"),
         (["export", "{t}/ws", "--out", "{t}/o"], 1, "no labels yet", "autolabel detect"),

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+from transformers import (
+    AutoModelForZeroShotObjectDetection,
+    AutoProcessor,
+    GroundingDinoConfig,
+    MMGroundingDinoConfig,
+    MMGroundingDinoForObjectDetection,
+)
 
 from autolabel import registry
 from autolabel.errors import AutolabelError
@@ -33,27 +42,75 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
     return [np.array(Image.open(p)) for p in [*wide, *tall]]
 
 
+def save_mm_detector(folder: Path, plain: Path) -> Path:
+    """MM-Grounding-DINO of the sizes of a Grounding DINO checkpoint, with its processor."""
+    config = GroundingDinoConfig.from_pretrained(plain).to_dict()
+    other = {"model_type", "architectures", "two_stage_bbox_embed_share"}
+    torch.manual_seed(1)
+    model = MMGroundingDinoForObjectDetection(
+        MMGroundingDinoConfig(
+            **{name: value for name, value in config.items() if name not in other}
+        )
+    )
+    with torch.no_grad():  # what the head adds and divides by would leave all scores alike
+        for embed in (*model.class_embed, model.model.encoder_output_class_embed):
+            embed.bias.fill_(-0.5)
+        model.model.decoder.layer_norm.weight.fill_(4.0)
+    AutoProcessor.from_pretrained(plain).save_pretrained(folder)
+    model.save_pretrained(folder)
+    return folder
+
+
+@dataclass
+class Pair:
+    """One checkpoint, loaded by us and as the library's documentation says."""
+
+    ours: GroundingDino
+    processor: Any
+    model: Any
+
+
+@pytest.fixture(scope="module", params=["grounding-dino", "mm-grounding-dino"])
+def pair(
+    request: pytest.FixtureRequest, random_detector: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Pair:
+    """A small random checkpoint of each kind."""
+    folder = random_detector
+    if request.param == "mm-grounding-dino":
+        folder = save_mm_detector(tmp_path_factory.mktemp("models") / "mm", random_detector)
+    return Pair(
+        load(folder),
+        AutoProcessor.from_pretrained(folder),
+        AutoModelForZeroShotObjectDetection.from_pretrained(folder).eval(),
+    )
+
+
+@pytest.mark.parametrize("prompt", ["cat", "red cell", "White Blood cell", "cell2 cat dog"])
 def test_one_prompt_equals_the_processors_own_post_processing(
-    random_detector: Path, adapter: GroundingDino, photos: list[np.ndarray]
+    pair: Pair, photos: list[np.ndarray], prompt: str
 ) -> None:
-    processor = AutoProcessor.from_pretrained(random_detector)
-    model = AutoModelForZeroShotObjectDetection.from_pretrained(random_detector).eval()
-    ours = adapter.detect(photos, Ontology.from_prompts(["red cell"]), 0.1)
-    inputs = processor(images=photos, text=["red cell."] * len(photos), return_tensors="pt")
+    text = [f"{prompt.lower()}."] * len(photos)
+    inputs = pair.processor(images=photos, text=text, return_tensors="pt")
     with torch.no_grad():
-        outputs = model(**inputs)
-    reference = processor.post_process_grounded_object_detection(
+        outputs = pair.model(**inputs)
+    scores = outputs.logits.sigmoid().amax(dim=-1)
+    assert scores.std() > 0.02, "the case shows nothing"
+    threshold = float(scores.median())
+    reference = pair.processor.post_process_grounded_object_detection(
         outputs,
         inputs["input_ids"],
-        threshold=0.1,
-        text_threshold=0.1,
+        threshold=threshold,
+        text_threshold=threshold,
         target_sizes=[photo.shape[:2] for photo in photos],
     )
-    assert sum(map(len, ours)) > 5
+    ours = pair.ours.detect(photos, Ontology.from_prompts([prompt]), threshold)
+    assert 5 < sum(map(len, ours)) < scores.numel()
     for mine, theirs in zip(ours, reference, strict=True):
-        np.testing.assert_allclose(mine.score, theirs["scores"], atol=1e-5)
-        np.testing.assert_allclose(mine.xyxy, theirs["boxes"], atol=1e-3)
-        assert set(mine.label) <= {"red cell"}
+        chosen = mine.score > threshold + 1e-6  # the median itself may fall on either side
+        kept = theirs["scores"] > threshold + 1e-6
+        np.testing.assert_allclose(mine.score[chosen], theirs["scores"][kept], atol=1e-6)
+        np.testing.assert_allclose(mine.xyxy[chosen], theirs["boxes"][kept], atol=1e-4)
+        assert set(mine.label) <= {prompt}
 
 
 def test_classes_that_share_words_are_told_apart_by_their_spans(adapter: GroundingDino) -> None:
@@ -76,24 +133,41 @@ def test_classes_that_share_words_are_told_apart_by_their_spans(adapter: Groundi
     assert owned == [["red", "blood", "cell"], ["cat"], ["white", "blood", "cell"], ["smudge"]]
 
 
+DECODED = [
+    # prompts, score of each token of the caption, phrase that decoding gives, our class
+    (("cat", "dog"), {"cat": 0.6, "dog": 0.5}, "cat dog", "cat"),
+    (("cat", "dog"), {".": 0.7, "dog": 0.4}, ". dog.", "dog"),
+    (("red cell", "white blood"), {"cell": 0.3, "blood": 0.45}, "cell blood", "white blood"),
+    (("red blood", "white cat"), {"white": 0.2, "cat": 0.5}, "cat", "white cat"),
+    (("cat", "dog"), {"cat": 0.22, "dog": 0.24}, "", "dog"),
+]
+
+
+@pytest.mark.parametrize(("prompts", "tokens", "phrase", "label"), DECODED)
 def test_no_label_is_lost_where_decoded_phrases_lose_it(
-    random_detector: Path, adapter: GroundingDino, photos: list[np.ndarray]
+    adapter: GroundingDino,
+    monkeypatch: pytest.MonkeyPatch,
+    prompts: tuple[str, ...],
+    tokens: dict[str, float],
+    phrase: str,
+    label: str,
 ) -> None:
-    """Decoding joins whatever tokens pass, so its phrases are often no class at all."""
-    processor = AutoProcessor.from_pretrained(random_detector)
-    caption = "red blood cell. white blood cell."
-    inputs = processor(images=photos, text=[caption] * len(photos), return_tensors="pt")
-    with torch.no_grad():
-        outputs = adapter.model(**inputs)
-    decoded = processor.post_process_grounded_object_detection(
-        outputs, inputs["input_ids"], threshold=0.1, text_threshold=0.1
+    """One box with these token scores: the decoded phrase is no class, ours always is one."""
+    ontology = Ontology.from_prompts(list(prompts))
+    (one,) = adapter.passes(ontology)
+    words = adapter.processor.tokenizer.convert_ids_to_tokens(one.input_ids.tolist())
+    scores = torch.zeros(1, 1, 256)
+    scores[0, 0, : len(words)] = torch.tensor([tokens.get(word, 0.05) for word in words])
+    outputs = SimpleNamespace(logits=scores.logit(), pred_boxes=torch.full((1, 1, 4), 0.5))
+    (decoded,) = adapter.processor.post_process_grounded_object_detection(
+        outputs, one.input_ids[None], threshold=0.2, text_threshold=0.25
     )
-    classes = {"red blood cell", "white blood cell"}
-    phrases = {phrase for image in decoded for phrase in image["text_labels"]}
-    assert phrases - classes, "the case does not show the difference"
-    ours = adapter.detect(photos, Ontology.from_prompts(sorted(classes)), 0.1)
-    assert all(label in classes for image in ours for label in image.label)
-    assert sum(map(len, ours)) >= 10
+    assert decoded["text_labels"] == [phrase]
+    assert phrase not in prompts
+    monkeypatch.setattr(adapter.model, "forward", lambda **_: outputs)
+    (ours,) = adapter.detect([np.zeros((64, 96, 3), np.uint8)], ontology, 0.2)
+    assert list(ours.label) == [label]
+    assert ours.score[0] == pytest.approx(max(v for k, v in tokens.items() if k != "."), abs=1e-6)
 
 
 def test_a_negative_wins_its_queries(adapter: GroundingDino, photos: list[np.ndarray]) -> None:

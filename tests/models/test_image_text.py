@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,12 @@ def test_chances_equal_siglip_used_as_its_documentation_shows(tmp_path: Path) ->
     np.testing.assert_allclose(ours, outputs.logits_per_image.sigmoid().numpy(), atol=1e-5)
 
 
+def test_siglip_reads_capitals_as_small_letters(tmp_path: Path) -> None:
+    adapter = load(save_random_siglip(tmp_path / "siglip"))
+    shouted, plain = adapter.embed_texts(["A PHOTO of the Cat.", "a photo of the cat."])
+    np.testing.assert_array_equal(shouted, plain)
+
+
 def test_more_crops_than_a_pass_holds(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter, crops = load(clip), make_crops(5)
     whole = adapter.embed_images(crops)
@@ -85,6 +92,38 @@ def test_missing_weights_are_refused(tmp_path: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(AutolabelError, match=r"lacks 1 weights, visual_projection\.weight"):
         load(folder)
+
+
+def as_pickle(folder: Path, content: object) -> None:
+    """Weights as older checkpoints have them, in place of safetensors."""
+    (folder / "model.safetensors").unlink()
+    torch.save(content, folder / "pytorch_model.bin")
+
+
+def test_weights_of_older_checkpoints_are_read(tmp_path: Path) -> None:
+    folder = save_random_clip(tmp_path / "clip")
+    crops = make_crops(2)
+    expected = load(folder).embed_images(crops)
+    as_pickle(folder, load_file(folder / "model.safetensors"))
+    np.testing.assert_array_equal(load(folder).embed_images(crops), expected)
+
+
+class Trap:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.trace}",)
+
+
+def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path: Path) -> None:
+    folder = save_random_clip(tmp_path / "clip")
+    as_pickle(folder, {**load_file(folder / "model.safetensors"), "x": Trap(tmp_path / "trace")})
+    with pytest.raises(AutolabelError, match="does not load"):
+        load(folder)
+    assert not (tmp_path / "trace").exists()
 
 
 def test_a_detector_is_no_embedder(random_detector: Path) -> None:

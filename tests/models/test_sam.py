@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 from transformers import AutoProcessor, SamModel
+from transformers.models.timm_wrapper import modeling_timm_wrapper
+from transformers.utils.import_utils import TIMM_IMPORT_ERROR
 
 from autolabel import registry
 from autolabel.errors import AutolabelError
@@ -14,6 +16,7 @@ from autolabel.models import sam_masks
 from autolabel.models.sam import Sam
 from autolabel.ops.masks import decode, stability
 from tests.conftest import make_photos
+from tests.models.checkpoints_segmenters import save_edgetam
 
 BOXES = np.array([[4, 4, 30, 40], [50, 10.5, 90, 60], [0, 0, 96, 64], [10, 50, 18, 60]], np.float32)
 
@@ -133,92 +136,27 @@ def test_stability_equals_the_iou_at_two_thresholds() -> None:
     assert stability(np.full((1, 3, 3), -9, np.float32)).tolist() == [0]
 
 
-def test_other_families_answer_to_the_same_calls(tmp_path: Path, photo: np.ndarray) -> None:
-    for save in (save_sam_hq, save_sam2):
-        folder = save(tmp_path / save.__name__)
-        adapter = load(folder)
-        calls = []
-        original = adapter.model.get_image_embeddings
-        adapter.model.get_image_embeddings = lambda p, f=original, c=calls: c.append(1) or f(p)
-        found = adapter.segment(photo, BOXES, multimask=True, box_agreement=0.5)
-        assert decode(found.masks, 64, 96).shape == (4, 64, 96)
-        assert len(calls) == 1
-
-
-def save_sam_hq(folder: Path) -> Path:
-    from transformers import SamHQConfig, SamHQModel, SamHQProcessor, SamImageProcessor
-
-    vision = {
-        "hidden_size": 16, "output_channels": 32, "num_hidden_layers": 2, "image_size": 64,
-        "num_attention_heads": 2, "patch_size": 8, "window_size": 4, "global_attn_indexes": [1],
-        "num_pos_feats": 16, "initializer_range": 0.02, "mlp_dim": 32,
-    }  # fmt: skip
-    prompts = {"hidden_size": 32, "image_size": 64, "patch_size": 8}
-    decoder = {
-        "hidden_size": 32, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16,
-        "vit_dim": 16,
-    }  # fmt: skip
-    torch.manual_seed(0)
-    config = SamHQConfig(
-        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder
-    )
-    SamHQModel(config).save_pretrained(folder)
-    square = {"height": 64, "width": 64}
-    images = SamImageProcessor(size={"longest_edge": 64}, pad_size=square)
-    SamHQProcessor(images).save_pretrained(folder)
-    return folder
-
-
-def save_sam2(folder: Path) -> Path:
-    from transformers import (
-        Sam2Config,
-        Sam2HieraDetConfig,
-        Sam2ImageProcessor,
-        Sam2MaskDecoderConfig,
-        Sam2Model,
-        Sam2Processor,
-        Sam2PromptEncoderConfig,
-        Sam2VisionConfig,
-    )
-
-    torch.manual_seed(0)
-    backbone = Sam2HieraDetConfig(
-        hidden_size=8,
-        image_size=[128, 128],
-        blocks_per_stage=[1, 1, 2, 1],
-        embed_dim_per_stage=[8, 16, 32, 64],
-        num_attention_heads_per_stage=[1, 1, 2, 2],
-        window_size_per_stage=[8, 8, 8, 8],
-        global_attention_blocks=[3],
-        window_positional_embedding_background_size=[4, 4],
-    )
-    vision = Sam2VisionConfig(
-        backbone_config=backbone,
-        backbone_channel_list=[64, 32, 16, 8],
-        backbone_feature_sizes=[[32, 32], [16, 16], [8, 8]],
-        fpn_hidden_size=32,
-    )
-    prompts = Sam2PromptEncoderConfig(hidden_size=32, image_size=128, patch_size=16)
-    decoder = Sam2MaskDecoderConfig(
-        hidden_size=32, mlp_dim=32, num_attention_heads=2, iou_head_hidden_dim=16
-    )
-    config = Sam2Config(
-        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder
-    )
-    Sam2Model(config).save_pretrained(folder)
-    images = Sam2ImageProcessor(
-        size={"height": 128, "width": 128}, mask_size={"height": 32, "width": 32}
-    )
-    Sam2Processor(images).save_pretrained(folder)
-    return folder
-
-
 def test_weights_that_do_not_load(tmp_path: Path, random_segmenter: Path) -> None:
     for path in random_segmenter.iterdir():
         if path.suffix != ".safetensors":
             (tmp_path / path.name).write_bytes(path.read_bytes())
     with pytest.raises(AutolabelError, match="does not load"):
         load(tmp_path)
+
+
+def test_a_package_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("timm")
+    folder = save_edgetam(tmp_path / "edgetam")
+
+    def refuse(obj: object, backends: object) -> None:
+        raise ImportError(TIMM_IMPORT_ERROR.format("TimmWrapperModel"))
+
+    monkeypatch.setattr(modeling_timm_wrapper, "requires_backends", refuse)
+    with pytest.raises(AutolabelError, match="a package that is not installed") as e:
+        load(folder)
+    assert e.value.hint == "pip install timm"
 
 
 def test_a_detector_is_no_segmenter(random_detector: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from PIL import Image
 from autolabel import registry
 from autolabel.errors import AutolabelError
 from autolabel.models.segment_anything import SegmentAnything
+from autolabel.models.segment_anything_shapes import State, architecture, build
 from autolabel.ops.masks import decode
 from tests.conftest import make_photos
+from tests.models.checkpoints_segmenters import random_sam, small_sam
 
 segment_anything = pytest.importorskip("segment_anything")
 
@@ -20,17 +23,6 @@ BOXES = np.array([[4, 4, 30, 40], [50, 10.5, 90, 60], [0, 0, 96, 64]], np.float3
 
 def load(path: Path) -> SegmentAnything:
     return registry.load(registry.locate("segmenter", str(path)), "cpu")
-
-
-def random_model(build: object) -> torch.nn.Module:
-    """A model with larger weights than its start, so that masks have shapes."""
-    torch.manual_seed(0)
-    model = build()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0, parameter[0].numel() ** -0.5)
-    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -60,55 +52,63 @@ def check_equal_to_predictor(model: torch.nn.Module, path: Path, photo: np.ndarr
 def test_masks_of_vit_b_equal_sam_predictors_pixel_for_pixel(
     tmp_path: Path, photo: np.ndarray
 ) -> None:
-    model = random_model(segment_anything.sam_model_registry["vit_b"])
+    model = random_sam(segment_anything.sam_model_registry["vit_b"])
     path = tmp_path / "sam_vit_b_random.pth"
     torch.save(model.state_dict(), path)
     check_equal_to_predictor(model, path, photo)
 
 
-def small_sam() -> torch.nn.Module:
-    """The package's own model, with 64 pixels and one layer, as wide as `vit_b`."""
-    from segment_anything.modeling import (
-        ImageEncoderViT,
-        MaskDecoder,
-        PromptEncoder,
-        Sam,
-        TwoWayTransformer,
-    )
-
-    return Sam(
-        ImageEncoderViT(
-            img_size=64, patch_size=8, embed_dim=768, depth=1, num_heads=12, out_chans=32,
-            use_rel_pos=True, window_size=4,
-        ),
-        PromptEncoder(
-            embed_dim=32, image_embedding_size=(8, 8), input_image_size=(64, 64), mask_in_chans=16
-        ),
-        MaskDecoder(
-            num_multimask_outputs=3, transformer_dim=32, iou_head_hidden_dim=32,
-            transformer=TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=64, num_heads=2),
-        ),
-    )  # fmt: skip
-
-
 def test_masks_of_a_small_sam_equal_sam_predictors_pixel_for_pixel(
-    tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, photo: np.ndarray
 ) -> None:
-    monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", small_sam)
-    model = random_model(small_sam)
+    model = random_sam(small_sam)
     path = tmp_path / "small.pth"
     torch.save(model.state_dict(), path)
     check_equal_to_predictor(model, path, photo)
 
 
 def test_no_boxes(tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", small_sam)
     path = tmp_path / "small.pth"
     torch.save(small_sam().state_dict(), path)
     adapter = load(path)
     monkeypatch.setattr(adapter.predictor, "set_image", None)
     found = adapter.segment(photo, np.zeros((0, 4), np.float32), multimask=True, box_agreement=0.5)
     assert found.masks == ()
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda state: {"model": {f"module.{k}": v for k, v in state.items()}, "epoch": 3},
+        lambda state: {"state_dict": {f"sam.{k}": v for k, v in state.items()}},
+        lambda state: {"model_state": state, "optimizer": {"state": {}}},
+    ],
+)
+def test_fine_tuned_files_in_the_wrapping_of_their_training(
+    wrapped: Callable[[State], object], tmp_path: Path, photo: np.ndarray
+) -> None:
+    state = random_sam(small_sam).state_dict()
+    torch.save(state, tmp_path / "plain.pth")
+    torch.save(wrapped(state), tmp_path / "wrapped.pth")
+    plain, fine_tuned = (
+        load(tmp_path / name).segment(photo, BOXES, multimask=True, box_agreement=0.5)
+        for name in ("plain.pth", "wrapped.pth")
+    )
+    assert plain.masks == fine_tuned.masks
+
+
+@pytest.mark.parametrize("name", ["vit_b", "vit_l", "vit_h"])
+def test_the_shapes_tell_the_published_architectures(name: str) -> None:
+    with torch.device("meta"):
+        published = segment_anything.sam_model_registry[name]()
+        ours = build(architecture(published.state_dict()))
+    assert str(ours) == str(published)
+    encoders = ours.image_encoder, published.image_encoder
+    for mine, theirs in zip(*(e.blocks for e in encoders), strict=True):
+        assert mine.window_size == theirs.window_size
+        assert mine.attn.num_heads == theirs.attn.num_heads
+    assert ours.image_encoder.img_size == published.image_encoder.img_size
+    assert ours.mask_decoder.num_mask_tokens == published.mask_decoder.num_mask_tokens
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
@@ -121,8 +121,6 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     for path in (text, other, nested):
         with pytest.raises(AutolabelError, match="not an original SAM file"):
             load(path)
-    with pytest.raises(AutolabelError, match="not a detector"):
-        registry.load(registry.locate("detector", str(other)), "cpu")
 
 
 def test_the_identity_is_the_files_hash(tmp_path: Path) -> None:

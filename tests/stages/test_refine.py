@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from autolabel import registry
+from autolabel.compare.aside import label_truth
 from autolabel.config import EngineConfig, IngestConfig, RefineConfig
 from autolabel.engine import local
 from autolabel.engine.base import Progress
@@ -15,7 +16,7 @@ from autolabel.errors import AutolabelError
 from autolabel.models.base import Segmented
 from autolabel.ops import masks
 from autolabel.ops.images import content_id
-from autolabel.pipeline import ingest, label_truth, ontology_of, refine, tasks_from
+from autolabel.pipeline import ingest, ontology_of, refine, tasks_from
 from autolabel.stages.refine import EMPTY, Refine, cleaned, merge
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record

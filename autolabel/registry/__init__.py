@@ -2,37 +2,66 @@
 
 A model is named by a registered name, a hub id (`owner/name`), a local folder or an original `.pth`
 file. The adapter class is looked up by the `model_type` that the checkpoint's own `config.json`
-states. Other packages add
-names through the entry point group `autolabel.models`, each entry a `Registered`.
+states. Other packages add names, and adapters of their own, through the entry point group
+`autolabel.models`, each entry a `Registered`.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import entry_points
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autolabel.errors import AutolabelError
+from autolabel.registry import hub
+from autolabel.registry.catalogue import MODELS, Registered
+from autolabel.registry.checksums import folder_digest, sha256_of, weights_digest
+from autolabel.registry.plugins import installed
+
+__all__ = [
+    "ADAPTERS",
+    "BUNDLED",
+    "MODELS",
+    "Located",
+    "Registered",
+    "hub_id_of",
+    "load",
+    "locate",
+    "model_type",
+    "registered",
+]
 
 ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "detector": {
+        ".pt": "autolabel.models.yolo_text:YoloText",
+        ".pth": "autolabel.models.grounding_dino_original:load",
+        "florence2": "autolabel.models.florence2:Florence2",
         "grounding-dino": "autolabel.models.grounding_dino:GroundingDino",
         "mm-grounding-dino": "autolabel.models.grounding_dino:GroundingDino",
+        "omdet-turbo": "autolabel.models.omdet_turbo:OmDetTurbo",
+        "owlv2": "autolabel.models.owl:Owl",
+        "owlvit": "autolabel.models.owl:Owl",
+        "sam3": "autolabel.models.sam3_concepts:Sam3Concepts",
+        "sam3_video": "autolabel.models.sam3_concepts:Sam3Concepts",
     },
     "segmenter": {
+        ".pt": "autolabel.models.ultralytics_sam:load",
         ".pth": "autolabel.models.segment_anything:SegmentAnything",
+        "edgetam": "autolabel.models.sam:Sam",
+        "edgetam_video": "autolabel.models.sam:Sam",
         "sam": "autolabel.models.sam:Sam",
         "sam2": "autolabel.models.sam:Sam",
         "sam2_video": "autolabel.models.sam:Sam",
+        "sam3_tracker": "autolabel.models.sam:Sam",
+        "sam3_video": "autolabel.models.sam:Sam",
         "sam_hq": "autolabel.models.sam:Sam",
     },
     "image-text": {
+        "align": "autolabel.models.image_text:ImageText",
         "altclip": "autolabel.models.image_text:ImageText",
         "chinese_clip": "autolabel.models.image_text:ImageText",
         "clip": "autolabel.models.image_text:ImageText",
@@ -51,7 +80,6 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
 }
 """task -> `model_type` of the checkpoint -> "module:Class"."""
 
-ENTRY_POINTS = "autolabel.models"
 BUNDLED = {
     "detector": "sample_data/models/detector",
     "segmenter": "sample_data/models/segmenter",
@@ -59,53 +87,6 @@ BUNDLED = {
     "image": "sample_data/models/dinov2",
 }
 """What a clone of the repository holds for each task; named in hints only."""
-
-_WEIGHTS = ("*.json", "*.txt", "*.model", "*.safetensors")
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A name for a published checkpoint.
-
-    Attributes:
-        task: a key of `ADAPTERS`.
-        hub_id: `owner/name` on the Hugging Face hub.
-        licence: of the weights, as the publisher states it.
-    """
-
-    task: str
-    hub_id: str
-    licence: str
-
-
-MODELS: Mapping[str, Registered] = {
-    "grounding-dino-tiny": Registered(
-        "detector", "IDEA-Research/grounding-dino-tiny", "Apache-2.0"
-    ),
-    "grounding-dino-base": Registered(
-        "detector", "IDEA-Research/grounding-dino-base", "Apache-2.0"
-    ),
-    "mm-grounding-dino-tiny": Registered(
-        "detector", "openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det", "Apache-2.0"
-    ),
-    "sam-vit-base": Registered("segmenter", "facebook/sam-vit-base", "Apache-2.0"),
-    "sam-vit-large": Registered("segmenter", "facebook/sam-vit-large", "Apache-2.0"),
-    "sam-vit-huge": Registered("segmenter", "facebook/sam-vit-huge", "Apache-2.0"),
-    "sam-hq-vit-base": Registered("segmenter", "syscv-community/sam-hq-vit-base", "Apache-2.0"),
-    "sam2.1-hiera-tiny": Registered("segmenter", "facebook/sam2.1-hiera-tiny", "Apache-2.0"),
-    "sam2.1-hiera-small": Registered("segmenter", "facebook/sam2.1-hiera-small", "Apache-2.0"),
-    "clip-vit-base-patch32": Registered("image-text", "openai/clip-vit-base-patch32", "MIT"),
-    "clip-vit-large-patch14": Registered("image-text", "openai/clip-vit-large-patch14", "MIT"),
-    "siglip-base-patch16-224": Registered(
-        "image-text", "google/siglip-base-patch16-224", "Apache-2.0"
-    ),
-    "metaclip-b32": Registered("image-text", "facebook/metaclip-b32-400m", "CC-BY-NC-4.0"),
-    "dinov2-small": Registered("image", "facebook/dinov2-small", "Apache-2.0"),
-    "dinov2-base": Registered("image", "facebook/dinov2-base", "Apache-2.0"),
-    "dinov3-small": Registered(
-        "image", "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 licence"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -117,12 +98,14 @@ class Located:
         name: hub id, or the folder's or file's name.
         path: folder with `config.json` and weights, or an original `.pth` file.
         revision: commit on the hub, or `sha256:…` of the local file or folder's files.
+        adapter: `module:Class` that runs it, where a plugin brings one; else its kind decides.
     """
 
     task: str
     name: str
     path: Path
     revision: str
+    adapter: str = ""
 
     def reference(self) -> str:
         """What to give `locate` to find it again from anywhere on this machine."""
@@ -130,17 +113,18 @@ class Located:
         return str(self.path.resolve()) if local else self.name
 
     def identity(self) -> dict[str, str]:
-        """What a manifest records of it."""
-        return {"name": self.name, "revision": self.revision}
+        """What a manifest records of it; of a model from the hub the weights' SHA-256 too."""
+        known = {"name": self.name, "revision": self.revision}
+        if self.revision.startswith("sha256:"):
+            return known
+        digest = weights_digest(self.path)
+        return {**known, "sha256": digest} if digest else known
 
 
 @functools.cache
 def registered() -> dict[str, Registered]:
     """Every registered name: our own, then those of installed packages."""
-    found = dict(MODELS)
-    for entry in entry_points(group=ENTRY_POINTS):
-        found[entry.name] = entry.load()
-    return found
+    return {**MODELS, **installed().models}
 
 
 def locate(task: str, name: str, *, fetch: bool = True) -> Located:
@@ -157,17 +141,43 @@ def locate(task: str, name: str, *, fetch: bool = True) -> Located:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _local(task, name, folder)
-    if folder.is_file() and folder.suffix == ".pth":
+    if folder.is_file() and folder.suffix in (".pt", ".pth"):
         return _original(task, folder)
     known = registered().get(name)
     if known is not None and known.task != task:
+        twins = [n for n, r in registered().items() if (r.task, r.hub_id) == (task, known.hub_id)]
         raise AutolabelError(
-            f"{name!r} is a {known.task}, not a {task}", hint="autolabel models lists the names"
+            f"{name!r} is a {known.task}, not a {task}",
+            hint=f"use {twins[0]}" if twins else "autolabel models lists the names",
         )
     hub_id = known.hub_id if known else name
-    if known is None and (hub_id.count("/") != 1 or hub_id.startswith((".", "/", "~"))):
-        raise AutolabelError(f"there is no model {name!r}", hint=_nearest(task, name))
-    return _from_hub(task, name, hub_id, fetch=fetch)
+    return replace(_from_hub(task, name, hub_id, fetch=fetch), adapter=_own_adapter(task, hub_id))
+
+
+def _own_adapter(task: str, hub_id: str) -> str:
+    """The adapter that a plugin brings for a checkpoint; empty where none does."""
+    brought = (r.adapter for r in registered().values() if (r.task, r.hub_id) == (task, hub_id))
+    return next(filter(None, brought), "")
+
+
+def hub_id_of(name: str) -> str:
+    """The hub id of a registered name; a hub id is its own.
+
+    Raises:
+        AutolabelError: it is neither.
+    """
+    known = registered().get(name)
+    if known is not None:
+        return known.hub_id
+    if not hub.HUB_ID.fullmatch(name):
+        import difflib
+
+        near = difflib.get_close_matches(name, registered(), n=1)
+        raise AutolabelError(
+            f"there is no model {name!r}",
+            hint=f"did you mean {near[0]!r}?" if near else "autolabel models lists the names",
+        )
+    return name
 
 
 def load(located: Located, device: str) -> Any:
@@ -176,15 +186,36 @@ def load(located: Located, device: str) -> Any:
     Raises:
         AutolabelError: no adapter serves this kind of checkpoint, or it does not load.
     """
+    target = located.adapter or _adapter(located)
+    module, _, attribute = target.partition(":")
+    try:
+        make = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as e:
+        if module.startswith("autolabel."):
+            raise
+        raise AutolabelError(
+            f"the adapter {target} of {located.name} does not load: {e}",
+            hint="install the package that registers it again, or name another model",
+        ) from e
+    return make(located, device)
+
+
+def _adapter(located: Located) -> str:
+    """The adapter of a kind of checkpoint: our own, else that of a plugin."""
     kind = model_type(located.path)
-    adapters = ADAPTERS[located.task]
+    known = ADAPTERS[located.task]
+    brought = {
+        r.model_type: r.adapter
+        for r in installed().models.values()
+        if kind not in known and r.task == located.task and r.model_type and r.adapter
+    }
+    adapters = {**brought, **known}
     if kind not in adapters:
         raise AutolabelError(
             f"{located.name} is a {kind or 'nameless'} checkpoint, not a {located.task}",
             hint=f"a {located.task} is one of: {', '.join(adapters)}",
         )
-    module, _, attribute = adapters[kind].partition(":")
-    return getattr(importlib.import_module(module), attribute)(located, device)
+    return adapters[kind]
 
 
 def model_type(folder: Path) -> str:
@@ -207,44 +238,41 @@ def _local(task: str, name: str, folder: Path) -> Located:
             f"{name} has no config.json, so it is not a model folder",
             hint="name the folder that save_pretrained wrote, or one from `autolabel models`",
         )
-    sha = hashlib.sha256()
-    for path in sorted({p for pattern in _WEIGHTS for p in folder.glob(pattern)}):
-        with path.open("rb") as file:
-            sha.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return Located(task, folder.resolve().name, folder, f"sha256:{sha.hexdigest()}")
+    return Located(task, folder.resolve().name, folder, f"sha256:{folder_digest(folder)}")
 
 
 def _original(task: str, file: Path) -> Located:
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return Located(task, file.name, file, f"sha256:{digest}")
+    return Located(task, file.name, file, f"sha256:{sha256_of(file)}")
 
 
 def _from_hub(task: str, name: str, hub_id: str, *, fetch: bool) -> Located:
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import constants
 
-    patterns = list(_WEIGHTS)
-    try:
-        found = Path(snapshot_download(hub_id, allow_patterns=patterns, local_files_only=True))
-        if (found / "config.json").is_file() and any(found.glob("*.safetensors")):
-            return Located(task, hub_id, found, found.name)
-    except HFValidationError:
-        raise AutolabelError(f"there is no model {name!r}", hint=_nearest(task, name)) from None
-    except LocalEntryNotFoundError:
-        pass
-    reason = "the network is off (HF_HUB_OFFLINE)"
+    if not hub.HUB_ID.fullmatch(hub_id):
+        raise AutolabelError(f"there is no model {name!r}", hint=_nearest(task, name))
+    here = hub.cached(hub_id)
+    if here is not None:
+        return Located(task, hub_id, here.path, here.commit)
     if fetch and not constants.HF_HUB_OFFLINE:
         try:
-            found = Path(snapshot_download(hub_id, allow_patterns=patterns))
-            return Located(task, hub_id, found, found.name)
-        except Exception as e:  # the hub client raises what its HTTP library does
-            reason = f"the hub does not answer ({type(e).__name__})"
+            pulled = hub.pull(hub_id)
+        except AutolabelError as e:
+            raise AutolabelError(
+                f"model {name!r} is not in {constants.HF_HUB_CACHE}, and {e.message}",
+                hint=f"{e.hint}{_bundled(task)}",
+            ) from e
+        return Located(task, hub_id, pulled.path, pulled.commit)
     raise AutolabelError(
-        f"model {name!r} is not in {constants.HF_HUB_CACHE} and cannot be fetched: {reason}",
-        hint=f"run `hf download {hub_id}` where there is a network, or name a local "
-        f"folder such as {BUNDLED.get(task, 'FOLDER')}",
+        f"model {name!r} is not in {constants.HF_HUB_CACHE} and cannot be fetched: "
+        "the network is off (--offline or HF_HUB_OFFLINE)",
+        hint=f"run `autolabel models pull {name}` where there is a network{_bundled(task)}",
     )
+
+
+def _bundled(task: str) -> str:
+    """A model that would run now, where the current folder holds one."""
+    folder = Path(BUNDLED.get(task, ""))
+    return f", or use {folder} now" if (folder / "config.json").is_file() else ""
 
 
 def _nearest(task: str, name: str) -> str:
@@ -255,11 +283,3 @@ def _nearest(task: str, name: str) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     return f"use a folder that exists, a hub id (owner/name), or one of: {', '.join(names)}"
-
-
-def on_disk(hub_id: str) -> bool:
-    """Whether the hub's cache on this machine holds a checkpoint's weights."""
-    from huggingface_hub import constants
-
-    snapshots = Path(constants.HF_HUB_CACHE) / f"models--{hub_id.replace('/', '--')}" / "snapshots"
-    return any(snapshots.glob("*/*.safetensors")) if snapshots.is_dir() else False

@@ -1,0 +1,138 @@
+"""SAM 3 with text (arXiv 2511.16719): every instance of a concept, as boxes and masks in one pass.
+
+The model takes one prompt at a time and answers with queries of its own for it. A query's score is
+multiplied by the model's belief that the concept is in the image at all. As no query is shared
+between prompts, classes and negatives compete where their boxes overlap, in the stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import Sam3Model, Sam3Processor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from autolabel.models.device import resolve
+from autolabel.models.loading import load
+from autolabel.models.prompts import Pair, label, merge, refuse_long
+from autolabel.models.sam_masks import PIXELS_PER_PASS
+from autolabel.ontology import Ontology
+from autolabel.ops.masks import encode
+from autolabel.registry import Located
+from autolabel.types import Objects
+
+TEXT_LENGTH = 32
+"""Tokens that the processor pads every prompt to."""
+
+MASK_THRESHOLD = 0.5
+"""Chance from which a pixel belongs to a mask, as in the library's post-processing."""
+
+Text = tuple[Pair, torch.Tensor, torch.Tensor]
+"""A prompt with its class, its embedding (1, tokens, width) and its attention mask (1, tokens)."""
+
+
+class Sam3Concepts:
+    """`Sam3Model`, from a checkpoint of its own or from within the published video model.
+
+    Its objects come with masks, so that nothing is left for `refine` to do; an object whose mask is
+    empty comes without one. Beside the score, `scores` holds `presence`: the belief that the
+    concept is in the image.
+
+    Args:
+        located: a folder with safetensors weights, processor and tokenizer.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        AutolabelError: the device is not there or the weights do not load.
+    """
+
+    def __init__(self, located: Located, device: str) -> None:
+        self.device = resolve(device)
+        self.processor, self.model = load(located, Sam3Processor, Sam3Model, self.device)
+        self._texts: tuple[str, list[Text]] = ("", [])
+
+    def detect(
+        self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
+    ) -> list[Objects]:
+        """See `autolabel.models.base.Detector.detect`."""
+        texts = self._embedded(ontology)
+        inputs = self.processor.image_processor(
+            images=list(images), input_data_format="channels_last", return_tensors="pt"
+        )
+        found: list[list[Objects]] = [[] for _ in images]
+        with torch.inference_mode():
+            seen = self.model.get_vision_features(inputs["pixel_values"].to(self.device))
+            for pair, embedding, mask in texts:
+                output = self.model(
+                    vision_embeds=seen,
+                    text_embeds=BaseModelOutputWithPooling(
+                        pooler_output=embedding.expand(len(images), -1, -1)
+                    ),
+                    attention_mask=mask.expand(len(images), -1),
+                )
+                for i, image in enumerate(images):
+                    found[i].append(_objects(output, i, pair, image.shape[:2], min_score))
+        return [merge(parts) for parts in found]
+
+    def _embedded(self, ontology: Ontology) -> list[Text]:
+        """Every prompt's embedding; made once for an ontology."""
+        key = ontology.fingerprint()
+        if self._texts[0] != key:
+            tokenizer = self.processor.tokenizer
+            pairs = ontology.pairs()
+            refuse_long(
+                [prompt for _, prompt in pairs],
+                lambda text: len(tokenizer(text)["input_ids"]),
+                TEXT_LENGTH,
+            )
+            self._texts = (key, [self._embed(pair) for pair in pairs])
+        return self._texts[1]
+
+    def _embed(self, pair: Pair) -> Text:
+        inputs = self.processor(text=pair[1], return_tensors="pt").to(self.device)
+        with torch.inference_mode():
+            embedding = self.model.get_text_features(**inputs).pooler_output
+        return pair, embedding, inputs["attention_mask"]
+
+
+def _objects(
+    output: Any, image: int, pair: Pair, size_hw: tuple[int, ...], min_score: float
+) -> Objects:
+    """What one prompt found in one image of a batch."""
+    height, width = size_hw
+    presence = output.presence_logits[image].float().sigmoid()
+    score = (output.pred_logits[image].float().sigmoid() * presence).cpu().numpy()
+    chosen = np.flatnonzero(score >= min_score)
+    boxes = output.pred_boxes[image].float().cpu().numpy()[chosen]
+    scale = np.array([width, height, width, height], np.float32)
+    return Objects.create(
+        [label(pair)] * len(chosen),
+        score[chosen],
+        boxes * scale,
+        mask=_masks(output.pred_masks[image][torch.from_numpy(chosen)], height, width),
+        prompt=[pair[1]] * len(chosen),
+        scores=[{"detector": float(score[i]), "presence": float(presence)} for i in chosen],
+    )
+
+
+def _masks(logits: torch.Tensor, height: int, width: int) -> list[bytes | None]:
+    """Mask logits (n, h, w) as RLE of the image's size; None for an empty one."""
+    found: list[bytes | None] = []
+    if len(logits) == 0:
+        return found
+    for part in torch.split(logits, max(1, PIXELS_PER_PASS // (height * width))):
+        full = torch.nn.functional.interpolate(
+            part.float().sigmoid()[None], (height, width), mode="bilinear", align_corners=False
+        )[0]
+        dense = full > MASK_THRESHOLD
+        found += [
+            counts if covers else None
+            for counts, covers in zip(
+                encode(dense.cpu().numpy()), dense.flatten(1).any(dim=1).tolist(), strict=True
+            )
+        ]
+    return found

@@ -1,0 +1,35 @@
+"""Segmenters that ultralytics runs from `.pt` files: MobileSAM and FastSAM.
+
+Ultralytics is under AGPL-3.0, whatever the licence of the weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autolabel.errors import AutolabelError
+from autolabel.models.base import Segmenter
+from autolabel.models.checked_pickle import load_network
+from autolabel.models.fast_sam import FastSam
+from autolabel.models.mobile_sam import KNOWN_BY, MobileSam
+from autolabel.models.quiet_ultralytics import load_ultralytics
+from autolabel.registry import Located
+
+
+def load(located: Located, device: str) -> Segmenter:
+    """The adapter for a `.pt` file, told by what it holds.
+
+    Raises:
+        AutolabelError: ultralytics or the device is not there, or the file holds something else.
+    """
+    load_ultralytics()
+    content = load_network(located.path)
+    if KNOWN_BY in content:
+        return MobileSam(content, located, device)
+    network: Any = content.get("ema") or content.get("model")
+    if type(network).__name__ == "SegmentationModel" and len(network.names) == 1:
+        return FastSam(network, content.get("train_args") or {}, device)
+    raise AutolabelError(
+        f"{located.name} holds neither MobileSAM nor FastSAM",
+        hint="use mobile_sam.pt, FastSAM-s.pt or FastSAM-x.pt, or a name from `autolabel models`",
+    )

@@ -1,0 +1,59 @@
+"""SHA-256 of weights, read once per process and file."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+COUNTED = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
+"""What makes a checkpoint what it is; prose beside it does not count."""
+
+_WEIGHTS = (("model.safetensors", "model-*.safetensors"), ("pytorch_model*.bin",))
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    at = path.resolve()
+    state = at.stat()
+    return _computed(at, state.st_size, state.st_mtime_ns)
+
+
+def folder_digest(folder: Path) -> str:
+    """One SHA-256 over the names and contents of a checkpoint's files."""
+    return _together(sorted({p for pattern in COUNTED for p in folder.glob(pattern)}))
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of a checkpoint's weights; of several files over their names and sums.
+
+    A large file of the hub's cache bears it as its name, and was checked against that name when it
+    was fetched, so that it is not read again. Empty where the folder holds none.
+    """
+    for patterns in _WEIGHTS:
+        files = sorted({p for pattern in patterns for p in folder.glob(pattern)})
+        if files:
+            whole = len(files) == 1
+            return _fetched_sha256(files[0]) if whole else _together(files, _fetched_sha256)
+    return ""
+
+
+@functools.lru_cache(maxsize=256)
+def _computed(path: Path, size: int, modified_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fetched_sha256(path: Path) -> str:
+    at = path.resolve()
+    named = at.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", at.name)
+    return at.name if named else sha256_of(path)
+
+
+def _together(files: list[Path], digest: Callable[[Path], str] = sha256_of) -> str:
+    sha = hashlib.sha256()
+    for path in files:
+        sha.update(f"{path.name}:{digest(path)}\n".encode())
+    return sha.hexdigest()

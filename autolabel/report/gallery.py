@@ -1,0 +1,138 @@
+"""Labels of the workspace itself: on whole photos, and cut out, kept and rejected by reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.drawing import PALETTE, REJECTED, paint
+from autolabel.ops.crops import square_crop
+from autolabel.report.album import CELL, Album, Picture, resized
+from autolabel.report.photos import Photos
+from autolabel.report.scenes import SceneShown, labelled
+from autolabel.report.tally import Place, Tally, records_at
+from autolabel.store import Layer
+from autolabel.types import Record
+
+Pixels = npt.NDArray[np.uint8]
+
+CONTEXT = 0.3
+"""Share of a box's longer side that is shown around it."""
+
+MOST_GROUPS = 12
+"""Classes, and rules, whose labels are shown."""
+
+_EVIDENCE = ("clip", "dinov2", "sam_iou")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One label, cut out."""
+
+    picture: Picture
+    label: str
+    text: str
+    photo: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Labels of one class that were kept, or that one rule rejected, and how many there are."""
+
+    name: str
+    total: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Labels of the workspace as pictures; `unshown` counts groups beyond the most."""
+
+    scenes: tuple[SceneShown, ...]
+    kept: tuple[Group, ...]
+    rejected: tuple[Group, ...]
+    unshown: int
+
+
+def gallery(
+    album: Album, photos: Photos, layer: Layer, names: Sequence[str], counts: Tally
+) -> Gallery:
+    """Draw what was chosen when the layer was counted."""
+    scenes = []
+    for _, record in records_at(layer, counts.images_shown):
+        canvas = photos.canvas(record)
+        panel = canvas and labelled(album, canvas, record.objects.kept, names, "labels")
+        if panel:
+            scenes.append(SceneShown(record.uri, (panel,)))
+    classes = [name for name in names if counts.kept[name]]
+    lost = {
+        rule: sum(n for (r, _), n in counts.rejected.items() if r == rule) for rule in counts.rules
+    }
+    keys = [*(("", name) for name in classes[:MOST_GROUPS])]
+    keys += [(rule, "") for rule in counts.rules[:MOST_GROUPS]]
+    cells = _cells(album, photos, layer, {key: counts.shown.get(key, []) for key in keys})
+    return Gallery(
+        scenes=tuple(scenes),
+        kept=tuple(
+            Group(name, counts.kept[name], cells["", name]) for rule, name in keys if not rule
+        ),
+        rejected=tuple(Group(rule, lost[rule], cells[rule, ""]) for rule, _ in keys if rule),
+        unshown=max(len(classes) - MOST_GROUPS, 0) + max(len(counts.rules) - MOST_GROUPS, 0),
+    )
+
+
+Key = tuple[str, str]
+
+
+def _cells(
+    album: Album, photos: Photos, layer: Layer, places: dict[Key, list[Place]]
+) -> dict[Key, tuple[Cell, ...]]:
+    """The crops of each group, best score first; each photo is read once."""
+    owner = {place: key for key, mine in places.items() for place in mine}
+    found: dict[Key, list[tuple[float, Cell]]] = {key: [] for key in places}
+    for place, record in records_at(layer, list(owner)):
+        cell = _cell(album, photos, record, place.index)
+        if cell is not None:
+            found[owner[place]].append((float(record.objects.score[place.index]), cell))
+    return {
+        key: tuple(cell for _, cell in sorted(mine, key=lambda pair: -pair[0]))
+        for key, mine in found.items()
+    }
+
+
+def _cell(album: Album, photos: Photos, record: Record, index: int) -> Cell | None:
+    pixels = photos.pixels(record)
+    if pixels is None:
+        return None
+    objects = record.objects
+    kept = bool(objects.keep[index])
+    colour = PALETTE[0] if kept else REJECTED
+    picture = album.add(cut_out(pixels, objects.xyxy[index].astype(np.float64), colour))
+    if picture is None:
+        return None
+    scores = objects.scores[index]
+    text = f"score {objects.score[index]:.2f}"
+    text += "".join(f", {name} {scores[name]:.2f}" for name in _EVIDENCE if name in scores)
+    if not kept:
+        rule, _, figure = str(objects.reason[index] or "rejected").partition(": ")
+        text = figure or rule
+    return Cell(picture, str(objects.label[index]), text, record.uri)
+
+
+def cut_out(pixels: Pixels, box_xyxy: npt.NDArray[np.float64], colour: str) -> Pixels:
+    """A square of the photo around a box, with the box drawn, uint8 (CELL, CELL, 3).
+
+    The square keeps to the photo where that is large enough.
+    """
+    wide, high = box_xyxy[2:] - box_xyxy[:2]
+    side = max(np.ceil(max(wide, high) * (1 + 2 * CONTEXT)), 16.0)
+    corner = (box_xyxy[:2] + box_xyxy[2:] - side) / 2
+    limit = np.array([pixels.shape[1], pixels.shape[0]]) - side
+    corner = np.round(np.where(limit > 0, np.clip(corner, 0, np.maximum(limit, 0)), limit / 2))
+    around = [*corner.tolist(), *(corner + side).tolist()]
+    crop = resized(square_crop(pixels, around, 0.0), (CELL, CELL))
+    inner = (box_xyxy - np.tile(corner, 2)) * (CELL / side)
+    return paint(crop, inner[None].astype(np.float32), [0], palette=(colour,), thickness=1)

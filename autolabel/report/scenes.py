@@ -1,0 +1,169 @@
+"""Photos with their labels drawn: hand labels, labels and student side by side, and the worst."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco
+
+from autolabel.drawing import PALETTE, REJECTED, masks_of, paint
+from autolabel.ops.boxes import xyxy_to_xywh
+from autolabel.report.album import Album, Picture, fitted, resized
+from autolabel.types import Objects, Record
+
+Pixels = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+FOUND, FALSE, MISSED = PALETTE[0], REJECTED, "#f0a800"
+"""Colours of a prediction that is right, of one that is wrong, and of a hand label without one."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a scene, what is drawn on it, and how many labels of each class."""
+
+    title: str
+    picture: Picture
+    text: str
+
+
+@dataclass(frozen=True)
+class SceneShown:
+    """One photo, drawn in one or more ways."""
+
+    name: str
+    panels: tuple[Panel, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A photo at the size of the page, and the factors from its own pixels to that."""
+
+    record: Record
+    pixels: Pixels
+
+    @classmethod
+    def of(cls, record: Record, pixels: Pixels) -> Canvas:
+        """A photo scaled to the page."""
+        height, width = pixels.shape[:2]
+        return cls(record, resized(pixels, fitted(width, height)))
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in the page."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    def boxes(self, objects: Objects) -> npt.NDArray[np.float32]:
+        """Boxes in the page's pixels."""
+        (w, h), record = self.size_wh, self.record
+        scale = np.array([w / record.width, h / record.height] * 2, np.float32)
+        scaled: npt.NDArray[np.float32] = objects.xyxy * scale
+        return scaled
+
+    def masks(self, objects: Objects) -> Bools | None:
+        """Masks in the page's pixels."""
+        size_wh = (self.record.width, self.record.height)
+        return masks_of(objects.mask.tolist(), size_wh, self.size_wh)
+
+
+def labelled(
+    album: Album, canvas: Canvas, objects: Objects, names: Sequence[str], title: str
+) -> Panel | None:
+    """The photo with objects in the colours of their classes; None if the album is full."""
+    objects = objects[np.isin(objects.label.astype(str), names)]
+    ids = [names.index(label) for label in objects.label]
+    scene = paint(canvas.pixels, canvas.boxes(objects), ids, masks=canvas.masks(objects))
+    picture = album.add(scene)
+    return Panel(title, picture, counted(objects.label.tolist())) if picture else None
+
+
+def counted(labels: Sequence[str]) -> str:
+    """How many of each, the most first; a number and its name stay on one line.
+
+    >>> counted(["dog", "cat", "cat"]).replace("\u00a0", " ")
+    '2 × cat, 1 × dog'
+    """
+    counts = Counter(labels).most_common()
+    return ", ".join(f"{n}\u00a0×\u00a0{label}" for label, n in counts) or "none"
+
+
+def judged(
+    album: Album, canvas: Canvas, found: Objects, truth: Objects, ignore: Bools, iou: float
+) -> Panel | None:
+    """The photo with right, wrong and missed objects drawn differently."""
+    right, missed = compared(found, truth, ignore, iou)
+    wrong = ~right & ~_on_ignored(found, truth, ignore, iou)
+    scene = canvas.pixels
+    for objects, colour, thickness, corners in (
+        (found[right], FOUND, 1, False),
+        (found[wrong], FALSE, 3, False),
+        (truth[missed], MISSED, 4, True),
+    ):
+        scene = paint(
+            scene,
+            canvas.boxes(objects),
+            [0] * len(objects),
+            palette=(colour,),
+            thickness=thickness,
+            corners=corners,
+        )
+    picture = album.add(scene)
+    if picture is None:
+        return None
+    text = f"{right.sum()} right; false: {counted(found[wrong].label.tolist())}; "
+    return Panel("", picture, text + f"missed: {counted(truth[missed].label.tolist())}")
+
+
+def compared(found: Objects, truth: Objects, ignore: Bools, iou: float) -> tuple[Bools, Bools]:
+    """Which predictions find a hand label of their class, and which hand labels none finds.
+
+    As COCO matches: the surest first, each with the best that is still free.
+    """
+    right = np.zeros(len(found), bool)
+    missed = ~ignore.copy()
+    overlaps = overlap(found, truth)
+    for i in np.argsort(-found.score, kind="stable").tolist():
+        free = missed & (truth.label == found.label[i])
+        best = np.where(free, overlaps[i], -1.0)
+        if len(best) and best.max() >= iou - 1e-9:
+            right[i], missed[int(best.argmax())] = True, False
+    return right, missed
+
+
+def _on_ignored(found: Objects, truth: Objects, ignore: Bools, iou: float) -> Bools:
+    """Predictions on what neither counts as found nor as missed."""
+    same = found.label[:, None] == truth.label[None, :]
+    covered: Bools = ((overlap(found, truth) >= iou) & same & ignore[None, :]).any(axis=1)
+    return covered
+
+
+def overlap(first: Objects, second: Objects) -> npt.NDArray[np.float64]:
+    """IoU of every pair of boxes, (len(first), len(second))."""
+    if not len(first) or not len(second):
+        return np.zeros((len(first), len(second)))
+    one, other = (np.asarray(xyxy_to_xywh(o.xyxy), np.float64) for o in (first, second))
+    return np.asarray(coco.iou(one, other, [0] * len(second)), np.float64)
+
+
+def at_least(objects: Objects, score: float) -> Objects:
+    """The kept objects with that score or more."""
+    return objects[objects.keep & (objects.score >= np.float32(score))]
+
+
+def renamed(objects: Objects, ignore: Bools, names: dict[str, str | None]) -> tuple[Objects, Bools]:
+    """Hand labels by the workspace's names, without those that it has no name for."""
+    mapped = [names.get(label) for label in objects.label]
+    used = np.array([name is not None for name in mapped], bool)
+    label = np.empty(len(mapped), dtype=object)
+    label[:] = mapped
+    return replace(objects, label=label)[used], ignore[used]
+
+
+def complete(panels: Iterator[Panel | None]) -> tuple[Panel, ...]:
+    """The panels that found room."""
+    return tuple(panel for panel in panels if panel is not None)

@@ -1,0 +1,200 @@
+"""What the numbers say, in sentences for people who do not know the terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from autolabel.report.read import Interval, Measured, Row, Training
+from autolabel.report.tally import Tally
+
+WIDE = 0.12
+"""Width of a 95 % interval from which the page warns that the figure is not known well."""
+
+USELESS = 0.05
+"""AP50 below which a detector is of no use, however fast it is."""
+
+FEW = 30
+"""Hand-labelled objects of a class below which its figures say little."""
+
+LABELS, STUDENT, REFERENCE = ("labels", "teacher"), ("student",), ("reference",)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Two sentences, and what to be careful about."""
+
+    sentences: tuple[str, str]
+    cautions: tuple[str, ...]
+    known: bool
+
+
+def last_of(measured: Measured | None, kinds: Sequence[str]) -> Row | None:
+    """The last thing measured of the first kind that there is."""
+    for kind in kinds:
+        rows = [row for row in measured.rows if row.kind == kind] if measured else []
+        if rows:
+            return rows[-1]
+    return None
+
+
+def verdict(
+    counts: Tally,
+    names: Sequence[str],
+    measured: Measured | None,
+    trainings: Sequence[Training],
+    notes: Sequence[str] = (),
+) -> Verdict:
+    """Judge what is known.
+
+    Args:
+        counts: of the labels that the page is about.
+        names: the classes.
+        measured: the last evaluation, if there is one.
+        trainings: the students.
+        notes: what else to be careful about, found elsewhere.
+    """
+    labels, student = last_of(measured, LABELS), last_of(measured, STUDENT)
+    first = _labels(labels, measured.images) if measured and labels else _unknown(counts)
+    second = _student(student, labels, measured) if student else _no_student(counts, trainings)
+    cautions = (*notes, *_gaps(counts, names), *_doubts(measured, labels, student))
+    return Verdict((first, second), cautions, labels is not None)
+
+
+def _labels(row: Row, images: int) -> str:
+    if row.recall is None:
+        return (
+            "The hand-labelled photos show no object of these classes, so they cannot tell how "
+            "many the labels find."
+        )
+    marked = f"Of 100 objects that people marked on {photos(images)}"
+    found = f"{marked}, the labels find {_of_hundred(row.recall)}"
+    if row.precision is None:
+        return f"{found}: there is not one label on the hand-labelled photos."
+    return f"{found}, and of 100 labels {_of_hundred(row.precision)} are right."
+
+
+def _of_hundred(share: float) -> str:
+    whole = round(100 * share)
+    if share in (0, 1):
+        return "none" if share == 0 else "all"
+    return "fewer than 1" if whole == 0 else "nearly all" if whole == 100 else f"about {whole}"
+
+
+def _unknown(counts: Tally) -> str:
+    made = sum(counts.kept.values())
+    if not made:
+        return (
+            "There are no labels to judge, and no hand labels were compared, so nothing is known "
+            "about correctness."
+        )
+    return (
+        f"Nothing is known about whether these {made:,} labels are right: they were not compared "
+        "with hand labels."
+    )
+
+
+def _student(row: Row, labels: Row | None, measured: Measured | None) -> str:
+    if row.ap50 is None:
+        return f"Nothing is known about the small detector {row.name}: it has no AP50."
+    figure = f"AP50 {row.ap50:.2f}"
+    if row.ap50 < USELESS:
+        return f"The small detector has learned next to nothing ({figure}): do not use it."
+    if labels is not None and labels.ap50:
+        share = row.ap50 / labels.ap50
+        verb = "keeps" if share <= 1.005 else "reaches"
+        said = f"The small detector {verb} {round(100 * share)} % of the labels’ accuracy"
+        said += f" ({figure} against {labels.ap50:.2f})"
+    else:
+        said = f"The small detector reaches {figure}"
+    times = measured.speed.times_faster.get(row.name) if measured and measured.speed else None
+    if times is None:
+        return said + "."
+    if times >= 1.05:
+        return f"{said} and is {_times(times)} times as fast as the large models."
+    return f"{said} but is no faster than the large models."
+
+
+def _times(times: float) -> str:
+    return f"{times:.0f}" if times >= 9.5 else f"{times:.1f}"
+
+
+def _no_student(counts: Tally, trainings: Sequence[Training]) -> str:
+    if trainings:
+        named = trainings[-1].name
+        return f"A small detector ({named}) was trained, but nothing is known about how good it is."
+    made = sum(counts.kept.values())
+    if not made:
+        lost = sum(counts.rejected.values())
+        why = f"all {lost:,} were rejected" if lost else "the models found nothing"
+        return f"No label was kept on {photos(counts.usable)}: {why}."
+    return (
+        f"There are {made:,} labels on {photos(counts.usable)}; no small detector is trained yet."
+    )
+
+
+def photos(count: int) -> str:
+    """``1 photo``, ``1,200 photos``."""
+    return f"{count:,} photo{'' if count == 1 else 's'}"
+
+
+def _gaps(counts: Tally, names: Sequence[str]) -> Iterator[str]:
+    """Classes without a label."""
+    without = [name for name in names if not counts.kept[name]]
+    if without and len(without) < len(names):
+        lost = {
+            name: sum(n for (_, c), n in counts.rejected.items() if c == name) for name in without
+        }
+        for name in without:
+            why = f"all {lost[name]:,} found were rejected" if lost[name] else "none was found"
+            yield f"No label of “{name}” is kept: {why}. Nothing can be learned of it."
+
+
+def _doubts(measured: Measured | None, labels: Row | None, student: Row | None) -> Iterator[str]:
+    """What the hand labels do not tell, or tell badly."""
+    if measured is None:
+        yield (
+            "Before you use these labels, mark 50 to 100 photos by hand and run autolabel "
+            "evaluate with them. The pictures below are no proof."
+        )
+        return
+    for row, called in ((labels, "the labels"), (student, "the small detector")):
+        interval = row.intervals.get("ap50") if row else None
+        if interval and interval[1] - interval[0] > WIDE:
+            yield (
+                f"The AP50 of {called} is not known well: on other photos of this kind it may be "
+                f"anything from {spread(interval)}. More hand-labelled photos than "
+                f"{measured.images:,} would tell."
+            )
+    if not measured.bootstrap:
+        yield "No intervals were computed, so nobody knows how much of the figures is chance."
+    for name in measured.classes_without_truth:
+        yield f"Nothing is known about “{name}”: the hand labels do not have this class."
+    yield from _weak(labels)
+    if measured.unmatched_reasons:
+        yield (
+            f"{photos(len(measured.unmatched_reasons))} with hand labels could not be compared: "
+            f"{'; '.join(dict.fromkeys(measured.unmatched_reasons.values()))}."
+        )
+
+
+def spread(interval: Interval) -> str:
+    """``0.71 to 0.83``."""
+    return f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "–"
+
+
+def _weak(row: Row | None) -> Iterator[str]:
+    """Classes that are measured on little, or are labelled badly."""
+    for name, figures in (row.classes if row else {}).items():
+        if not figures.truth:
+            yield f"“{name}” is not on the hand-labelled photos: how many are found is not known."
+            continue
+        if figures.truth < FEW:
+            yield f"“{name}” is measured on {figures.truth} hand-labelled objects only."
+        bad = []
+        if figures.recall is not None and figures.recall < 0.5:
+            bad.append(f"of 100 people marked, {_of_hundred(figures.recall)} are found")
+        if figures.precision is not None and figures.precision < 0.5:
+            bad.append(f"of 100 labels, {_of_hundred(figures.precision)} are right")
+        if bad:
+            yield f"“{name}” is weak: {'; '.join(bad)}."

@@ -1,0 +1,41 @@
+"""What a trained student can do, whoever trained it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.types import Objects
+
+
+class Student(Protocol):
+    """A trained detector.
+
+    Attributes:
+        names: its classes, in the order of their ids.
+        masks: whether it finds masks too.
+        identity: ``name``, and ``revision``: the hash of its weights.
+    """
+
+    names: tuple[str, ...]
+    masks: bool
+    identity: dict[str, str]
+
+    def predict(
+        self,
+        images: Sequence[npt.NDArray[np.uint8]],
+        *,
+        min_score: float,
+        max_objects: int,
+    ) -> list[Objects]:
+        """What it finds in each image, the surest first.
+
+        Args:
+            images: upright RGB, (height, width, 3) each; they may differ in size.
+            min_score: objects below it are left out.
+            max_objects: most objects of one image.
+        """
+        ...

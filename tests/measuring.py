@@ -1,0 +1,68 @@
+"""Small hand labels and predictions, and measuring the ones against the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from autolabel.config import EvaluateConfig
+from autolabel.evaluate import draw, line_up, measure
+from autolabel.ontology import Ontology
+from autolabel.truth import Truth, TruthImage
+from autolabel.types import Objects, Record
+
+ONTOLOGY = Ontology.from_prompts(["cat", "dog"])
+
+
+def objects(*rows: tuple[str, float, list[float]], keep: bool = True) -> Objects:
+    labels, scores, boxes = zip(*rows, strict=True) if rows else ((), (), ())
+    return Objects.create(labels, scores, np.reshape(boxes, (-1, 4)), keep=[keep] * len(rows))
+
+
+def true(*rows: tuple[str, list[float]]) -> Objects:
+    return objects(*((label, 1.0, box) for label, box in rows))
+
+
+def image(
+    name: str, labels: Objects, *, image_id: str | None = None, ignore: Any = None, size: int = 100
+) -> TruthImage:
+    flags = np.zeros(len(labels), bool) if ignore is None else np.array(ignore, bool)
+    return TruthImage(name, None, image_id, size, size, labels, flags)
+
+
+def record(uri: str, found: Objects | None = None, **more: Any) -> Record:
+    return Record(more.pop("image_id", uri), uri, 100, 100, objects=found or objects(), **more)
+
+
+def truth_of(*images: TruthImage, names: tuple[str, ...] = ("cat", "dog")) -> Truth:
+    return Truth(names, images, Path("truth"))
+
+
+def config(**values: Any) -> EvaluateConfig:
+    return EvaluateConfig(truth="truth", **{"bootstrap": 0, **values})
+
+
+def evaluate(
+    records: Sequence[Record], truth: Truth, ontology: Ontology, config: EvaluateConfig
+) -> SimpleNamespace:
+    """What `measure` says of one layer, with the photos that it was measured on."""
+    photos, (found,) = line_up([records], truth, ontology, config.class_map)
+    weights = draw(len(photos.names), config.bootstrap, config.seed)
+    measured = measure(
+        found, photos, score_threshold=config.score_threshold, iou=config.iou, weights=weights,
+        worst=config.worst,
+    )  # fmt: skip
+    classes = {n: SimpleNamespace(**c) for n, c in measured.figures["classes"].items()}
+    row = SimpleNamespace(**{**measured.figures, "classes": classes})
+    return SimpleNamespace(row=row, photos=photos, measured=measured)
+
+
+def one(found: Objects, labels: Objects, ignore: Any = None, **values: Any) -> SimpleNamespace:
+    """The row of a single image."""
+    truth = truth_of(image("a.jpg", labels, ignore=ignore))
+    row: SimpleNamespace = evaluate([record("a.jpg", found)], truth, ONTOLOGY, config(**values)).row
+    return row
