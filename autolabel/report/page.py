@@ -237,6 +237,8 @@ def about_training(run: dict[str, Any]) -> list[tuple[str, str]]:
     said = [(name, run.get(key)) for key, name in _TRAINING.items()]
     told = [(name, value(v)) for name, v in said if v not in (None, "", [], {})]
     changed = changed_settings(TrainConfig, _mapping(run, "settings"))
+    if len(held := changed.get("holdout") or ()) > 2:  # `run` names every photo that is measured on
+        changed["holdout"] = f"{len(held)} photos"
     options = ", ".join(f"{k}: {value(v)}" for k, v in changed.items())
     told += [("options", options)] if options else []
     if run.get("resumed_from"):

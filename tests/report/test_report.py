@@ -101,7 +101,8 @@ def full(tmp_path: Path) -> Workspace:
     """Labels, hand labels on the same photos, and a student."""
     home = made.workspace(tmp_path)
     made.measured(home, made.truth(tmp_path), student="tiny")
-    settings = {"imgsz": 256, "epochs": 100}
+    held_out = [f"held_{i}.jpg" for i in range(72)]
+    settings = {"imgsz": 256, "epochs": 100, "holdout": held_out}
     made.trained(home, "tiny", resumed_from=[2], skipped={"leak": 4}, settings=settings)
     return home
 
@@ -132,7 +133,8 @@ def test_everything_in_its_order(full: Workspace) -> None:
     assert at == sorted(at)
     assert "was stopped and went on from epoch 2" in page.text
     assert "4 leak" in page.text
-    assert "options imgsz: 256 " in page.text  # 100 epochs are the default
+    options = re.search(r"options ((holdout: 72 photos|imgsz: 256)(, )?){2} ", page.text)
+    assert options  # 100 epochs are the default
     assert "autolabel train " in page.text.rpartition("command by command")[2]
     assert "clearly worse" in page.text
     assert "box_threshold: 0.3" in page.text
