@@ -37,6 +37,7 @@ def measure(
     newest: str | None = None,
 ) -> dict[str, Any]:
     """Measure labels and students; labels that are not up to date are said to be so."""
+    read_truth(Path(config.truth))  # a typo in it comes before all else
     labels(workspace, config.layer or newest)
     return compare(workspace, config, engine, report, newest=newest, say=show.message)
 

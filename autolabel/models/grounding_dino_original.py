@@ -4,8 +4,8 @@ The weights are converted to the format of transformers' checkpoints once, and k
 cache under the file's SHA-256; what runs is the adapter of every other Grounding DINO. The text
 model's vocabulary, that of bert-base-uncased, is not in the file and is looked for around it.
 
-One known difference: the original keeps the reference boxes 0.001 of the image away from its edges
-while it refines them, transformers 0.00001. Only boxes that touch that margin differ, by as much.
+The original keeps reference boxes 0.001 of the image away from its edges while it refines them,
+transformers 0.00001, so that boxes at an edge differ; here the margin is the original's.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 from safetensors.torch import save_file
+from torch.overrides import TorchFunctionMode
 
 from autolabel.errors import AutolabelError
 from autolabel.models.grounding_dino import SEPARATORS, GroundingDino
@@ -40,6 +41,9 @@ TOKENIZER_CACHED = (
 )
 """Hub ids whose tokenizer is that of bert-base-uncased."""
 
+MARGIN = 1e-3
+"""Share of the image that the original keeps between a reference box and the image's edges."""
+
 MARKS = ("[CLS]", "[SEP]", ".", "?")
 """The tokens of `SEPARATORS`, in the order of their ids."""
 
@@ -51,7 +55,25 @@ def load(located: Located, device: str) -> GroundingDino:
         AutolabelError: the file is none, lacks weights or has too many, there is no vocabulary for
             it, or there is no room for what is converted.
     """
-    return GroundingDino(replace(located, path=converted(located)), device)
+    adapter = GroundingDino(replace(located, path=converted(located)), device)
+    forward = adapter.model.forward
+
+    def with_margin(*arguments: Any, **options: Any) -> Any:
+        with _Margin():
+            return forward(*arguments, **options)
+
+    adapter.model.forward = with_margin
+    return adapter
+
+
+class _Margin(TorchFunctionMode):
+    """Inside it `torch.special.logit`, used on nothing but reference boxes, keeps `MARGIN`."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.special.logit:
+            return func(*args, **(kwargs or {}))
+        share = args[0].clamp(min=0, max=1)
+        return torch.log(share.clamp(min=MARGIN) / (1 - share).clamp(min=MARGIN))
 
 
 def converted(located: Located) -> Path:
