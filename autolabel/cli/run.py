@@ -23,6 +23,7 @@ from autolabel.config import (
 from autolabel.engine.base import Progress
 from autolabel.export import export, is_current
 from autolabel.report import Reported, write_report
+from autolabel.report import is_current as is_written
 from autolabel.store import Workspace, write_atomic
 from autolabel.train import LICENCE, Trained, train
 from autolabel.truth import read_truth
@@ -78,7 +79,11 @@ def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
         evaluation(result, as_json=False)
     if config.report is not None:
         about = config.report.model_copy(update={"layer": config.report.layer or last})
-        show.reported(report_on(workspace, about), as_json=False)
+        page = is_written(workspace, workspace.require(about.layer or last), about)
+        if page is not None and not about.open:
+            show.message(f"report: {page} is up to date")
+        else:
+            show.reported(report_on(workspace, about), as_json=False)
 
 
 def report_on(workspace: Workspace, config: ReportConfig) -> Reported:

@@ -5,16 +5,20 @@ It is one HTML file: no script, nothing from elsewhere, pictures inside, of a bo
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from autolabel import __version__
 from autolabel.config import ReportConfig
 from autolabel.ontology import Ontology
 from autolabel.report.facts import gather
 from autolabel.report.page import render
+from autolabel.report.read import RESULT
 from autolabel.store import Layer, Workspace, not_writable, write_atomic
 
-__all__ = ["Reported", "write_report"]
+__all__ = ["Reported", "is_current", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,10 @@ def write_report(
     Raises:
         AutolabelError: the layer is damaged, or the page cannot be written.
     """
+    mark = _mark(workspace, layer, config)
     facts = gather(workspace, layer, ontology, config)
-    page = render(facts).encode("utf-8", "replace")
-    out = Path(config.out) if config.out else workspace.path / "report" / "report.html"
+    page = render(facts).encode("utf-8", "replace") + mark
+    out = _out(workspace, config)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, page)
@@ -56,3 +61,32 @@ def write_report(
         raise not_writable(out, e) from e
     sentences = " ".join(facts.verdict.sentences)
     return Reported(out, len(page), facts.left_out, len(facts.gone), sentences)
+
+
+def is_current(workspace: Workspace, layer: Layer, config: ReportConfig) -> Path | None:
+    """The page, where it is just what `write_report` would write now from the same photos."""
+    out, mark = _out(workspace, config), _mark(workspace, layer, config)
+    try:
+        with out.open("rb") as file:
+            file.seek(-len(mark), os.SEEK_END)
+            return out if file.read() == mark else None
+    except OSError:
+        return None
+
+
+def _out(workspace: Workspace, config: ReportConfig) -> Path:
+    return Path(config.out) if config.out else workspace.path / "report" / "report.html"
+
+
+def _mark(workspace: Workspace, layer: Layer, config: ReportConfig) -> bytes:
+    """A comment at the page's end, with a hash of what the page was made of."""
+    sha = hashlib.sha256(f"{__version__} {config.model_dump_json()} {layer.name}".encode())
+    for state in workspace.states():
+        sha.update(f"{state.layer.name} {state.missing} {state.stale} ".encode())
+        sha.update(state.layer.fingerprint().encode())
+    root = workspace.source_root
+    sha.update(f"{root} {root.is_dir()}".encode())
+    files = (RESULT, "pipeline.yaml")
+    for path in (*(workspace.path / f for f in files), *workspace.path.glob("train/*/run.json")):
+        sha.update(path.read_bytes() if path.is_file() else b"-")
+    return f"<!-- made of {sha.hexdigest()} -->\n".encode()

@@ -17,7 +17,7 @@ from autolabel.report.beside import Beside, beside
 from autolabel.report.gallery import Gallery, gallery
 from autolabel.report.history import StageRun, commands, stage_runs, train_command
 from autolabel.report.photos import Photos
-from autolabel.report.read import Measured, Training, read_measured, read_trainings
+from autolabel.report.read import RESULT, Measured, Training, read_measured, read_trainings
 from autolabel.report.tally import Tally, tally
 from autolabel.report.verdict import Verdict, verdict
 from autolabel.store import Counts, Layer, Workspace, differences
@@ -65,7 +65,7 @@ class Facts:
 def gather(workspace: Workspace, layer: Layer, ontology: Ontology, config: ReportConfig) -> Facts:
     """Read what there is; each large layer is looked over by its columns, once."""
     counts = tally(layer, crops=config.crops, images=config.images)
-    measured, damaged = read_measured(workspace.path / "evaluate" / "result.json")
+    measured, damaged = read_measured(workspace.path / RESULT)
     trainings, broken = read_trainings(workspace.path / "train")
     notes = [f"{text}; it is not shown." for text in (damaged, *broken) if text]
     notes += _stale(workspace, layer, measured, trainings)

@@ -5,9 +5,12 @@ The trainer is ultralytics (AGPL-3.0), behind the `Student` protocol of `autolab
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import time
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +100,14 @@ def train(
         AutolabelError: ultralytics is missing, the student is not here or cannot learn this, there
             is no label, or the folder holds another student.
     """
-    load_ultralytics()
-    yolo = importlib.import_module("autolabel.train.yolo")
     existing_root(workspace)
     chosen = choose(workspace, layer, config)
+    request = _request(config, ontology, chosen)
+    likely = workspace.path / "train" / tidy_stem(config.name or Path(config.student).stem)
+    if is_complete(likely) and read_run(likely).get("request") == request:
+        return _trained(likely, fresh=False)
+    load_ultralytics()
+    yolo = importlib.import_module("autolabel.train.yolo")
     start = yolo.find_start(config, _has_masks(chosen))
     final = workspace.path / "train" / tidy_stem(config.name or start.name)
     binding = {
@@ -123,6 +130,7 @@ def train(
                 workspace, chosen, ontology, config, folder / DATASET, masks=start.masks
             )
             run = _opened(folder, binding, config, final.name, data, chosen)
+            run["request"] = request
             _fit(folder, run, start, data, config, engine, report)
             write_run(folder, {**run, "state": COMPLETE})
             finish(folder, final)
@@ -148,6 +156,24 @@ def load_student(reference: str | Path, device: str) -> Student:
     run = read_run(weights.parent)
     student: Student = yolo.YoloStudent(weights, run.get("name") or weights.stem, device)
     return student
+
+
+def _request(config: TrainConfig, ontology: Ontology, chosen: ChosenLayer) -> str:
+    """Hash of what is asked for, found without the trainer, which takes seconds to load."""
+    file = Path(config.student).expanduser()
+    try:
+        trainer = version("ultralytics")
+    except PackageNotFoundError:
+        trainer = None
+    asked = {
+        "options": config.model_dump(mode="json"),
+        "student": hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None,
+        "trainer": trainer,
+        "masks": _has_masks(chosen),
+        "classes": list(ontology.names),
+        "labels": chosen.fingerprint(),
+    }
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def _has_masks(layer: ChosenLayer) -> bool:
