@@ -184,7 +184,7 @@ def _mark(
     layer = workspace.begin("images", manifest, overwrite=overwrite)
     tasks = tasks_from(scan, layer)
     if tasks:
-        held_out = _scanned(holdout, engine)
+        held_out = scanned(holdout, engine.workers)
         marks = find_repeats(scan.records(), held_out, near_bits=config.near_bits)
         make = partial(MarkRepeats, marks, min_side=config.min_side, max_aspect=config.max_aspect)
         run_stage("images", make, layer, tasks, engine, silent)
@@ -201,10 +201,11 @@ def _content(path: Path) -> str:
         ) from e
 
 
-def _scanned(paths: Sequence[Path], engine: EngineConfig) -> list[Record]:
+def scanned(paths: Sequence[Path], workers: int = 0) -> list[Record]:
+    """What `Scan.held_out` sees in photos, for `find_repeats`; 0 is one worker for each core."""
     scan = Scan(Path("/"))
     records = [Record("", to_uri(path, Path("/"))) for path in paths]
-    with ThreadPoolExecutor(engine.workers or local.cores()) as pool:
+    with ThreadPoolExecutor(workers or local.cores()) as pool:
         return [seen for turned in pool.map(scan.held_out, records) for seen in turned]
 
 

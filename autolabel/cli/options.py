@@ -102,7 +102,7 @@ def _kind(field: FieldInfo) -> tuple[Any, str | None]:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.is_required() or field.default in (None, (), {}):
+    if field.is_required() or field.default in (None, "", (), {}):
         return ""
     return f" [default: {field.default}]"
 

@@ -38,9 +38,9 @@ def measure(
     newest: str | None = None,
 ) -> dict[str, Any]:
     """Measure labels and students; labels that are not up to date are said to be so."""
-    read_truth(Path(config.truth))  # a typo in it comes before all else
+    truth = read_truth(Path(config.truth))  # a typo in it comes before all else
     labels(workspace, config.layer or newest)
-    return compare(workspace, config, engine, report, newest=newest, say=show.message)
+    return compare(workspace, truth, config, engine, report, newest=newest, say=show.message)
 
 
 def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:

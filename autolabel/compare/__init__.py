@@ -18,6 +18,7 @@ from autolabel.compare.reference import SUFFIX
 from autolabel.compare.speed import device_name, time_all
 from autolabel.config import EngineConfig, EvaluateConfig
 from autolabel.evaluate import (
+    RESULT,
     Measured,
     Photos,
     differences,
@@ -28,10 +29,7 @@ from autolabel.evaluate import (
 )
 from autolabel.pipeline import Reporter, silent
 from autolabel.store import Workspace, write_atomic
-from autolabel.truth import Truth, read_truth
-
-RESULT = "evaluate/result.json"
-"""Where the last result lies in a workspace, as ``{"key": …, "result": …}``."""
+from autolabel.truth import Truth
 
 DIFFERENCES = ("ap50", "ap", "ap75", "precision", "recall", "f1")
 
@@ -42,6 +40,7 @@ def _quiet(line: str) -> None:
 
 def compare(
     workspace: Workspace,
+    truth: Truth,
     config: EvaluateConfig,
     engine: EngineConfig,
     report: Reporter = silent,
@@ -56,7 +55,8 @@ def compare(
 
     Args:
         workspace: has labels.
-        config: the hand labels, and what to measure.
+        truth: the hand labels that `config` names.
+        config: what to measure, and how.
         engine: how models run.
         report: called when work begins.
         newest: the layer of labels to measure beside the raw boxes; the newest by default.
@@ -68,7 +68,6 @@ def compare(
     Raises:
         AutolabelError: photos, classes or models do not fit.
     """
-    truth = read_truth(Path(config.truth))
     field = find_field(Call(workspace, config, engine, report, say, newest), truth)
     key = _key(field, config, engine)
     kept = workspace.path / RESULT

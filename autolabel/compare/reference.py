@@ -128,11 +128,11 @@ def refuse_leaks(workspace: Workspace, hand: Truth, against: Truth) -> None:
     """
     settings = workspace.require("images").manifest.settings
     near_bits = max(int(settings.get("near_bits", 6)), 0)
-    held_out = [one for turned in _scanned(against, turned=True) for one in turned]
+    held_out = pipeline.scanned(_photos(against))
     in_pool = [
         record for record, _ in match_truth(workspace.require("images").records(), hand).pairs
     ]
-    records = [*(one for (one,) in _scanned(hand, turned=False)), *in_pool]
+    records = [*_seen(hand), *in_pool]
     marks = find_repeats(records, held_out, near_bits=near_bits)
     leaks = [r for r in records if (r.uri, r.image_id) in marks
              and marks[r.uri, r.image_id].split == LEAK]  # fmt: skip
@@ -147,20 +147,15 @@ def refuse_leaks(workspace: Workspace, hand: Truth, against: Truth) -> None:
         )
 
 
-def _scanned(truth: Truth, *, turned: bool) -> list[list[Record]]:
-    """What `ingest` sees in each image that is there: one record, or eight of it turned."""
+def _photos(truth: Truth) -> list[Path]:
+    return [image.path.resolve() for image in truth.records if image.path is not None]
+
+
+def _seen(truth: Truth) -> list[Record]:
+    """What `ingest` sees in each image that is there."""
     scan, root = Scan(Path("/")), Path("/")
-    records = [
-        Record("", to_uri(image.path.resolve(), root))
-        for image in truth.records
-        if image.path is not None
-    ]
-
-    def look(record: Record) -> list[Record]:
-        return scan.held_out(record) if turned else [scan.prepare(record)]
-
     with ThreadPoolExecutor(cores()) as pool:
-        return list(pool.map(look, records))
+        return list(pool.map(scan.prepare, [Record("", to_uri(p, root)) for p in _photos(truth)]))
 
 
 def _hand_layer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +15,10 @@ from autolabel.config import EngineConfig, EvaluateConfig, suggest
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.ontology import Ontology
 from autolabel.pipeline import Reporter
+from autolabel.registry.checksums import sha256_of
 from autolabel.stages.pixels import with_pixels
 from autolabel.store import STUDENT, Layer, Manifest, Workspace
+from autolabel.train.folder import BEST, COMPLETE, read_run
 from autolabel.types import Objects, Record
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ MAX_OBJECTS = 300
 """What a student finds is kept down to this score and up to so many objects an image, for AP."""
 
 _RESERVED = frozenset({*pipeline.LABELS, NONE})
-_COMPLETE = "complete"
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ class Entrant:
     @property
     def revision(self) -> str:
         """SHA-256 of the weights."""
-        with self.weights.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return f"sha256:{sha256_of(self.weights)}"
 
 
 def find_students(
@@ -83,7 +82,7 @@ def find_students(
 def _named(home: Path, reference: str) -> Entrant:
     file = Path(reference).expanduser()
     if file.suffix == ".pt" and file.is_file():
-        run = _run_of(file.parent)
+        run = read_run(file.parent)
         return Entrant(_safe(file.parent.name if run else file.stem), file, run)
     folder = home / reference
     if "/" in reference or not folder.is_dir() or reference in (".", ".."):
@@ -100,23 +99,15 @@ def _named(home: Path, reference: str) -> Entrant:
 
 
 def _trained(folder: Path) -> Entrant:
-    return Entrant(_safe(folder.name), folder / "best.pt", _run_of(folder))
-
-
-def _run_of(folder: Path) -> dict[str, Any]:
-    try:
-        run = json.loads((folder / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return run if isinstance(run, dict) else {}
+    return Entrant(_safe(folder.name), folder / BEST, read_run(folder))
 
 
 def _is_complete(entrant: Entrant) -> bool:
-    return entrant.run.get("state") == _COMPLETE and entrant.weights.is_file()
+    return entrant.run.get("state") == COMPLETE and entrant.weights.is_file()
 
 
 def _unfinished(entrant: Entrant) -> str:
-    if entrant.run.get("state") == _COMPLETE:
+    if entrant.run.get("state") == COMPLETE:
         return f"{entrant.weights.name} is missing"
     return "its training is unfinished"
 

@@ -28,6 +28,7 @@ from autolabel.types import Objects
 
 __all__ = [
     "FIGURES",
+    "RESULT",
     "Match",
     "Measured",
     "Photos",
@@ -39,6 +40,9 @@ __all__ = [
     "measure",
     "shares",
 ]
+
+RESULT = "evaluate/result.json"
+"""Where the last comparison lies in a workspace, as ``{"key": …, "result": …}``."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ def pair_boxes(found: Objects, truth: Objects, iou: float) -> list[tuple[int, in
     Pairs with the highest IoU are taken first, each box once, down to `iou`; of equal ones those
     of one class, then those with the higher score.
     """
-    overlap = _overlap(found, truth, crowd=False)
+    overlap = box_overlap(found, truth)
     rows, columns = np.nonzero(overlap >= iou)
     same = found.label[rows] == truth.label[columns]
     order = np.lexsort((-found.score[rows], ~same.astype(bool), -overlap[rows, columns]))
@@ -67,7 +67,7 @@ def confusion_matrix(
         known = np.array([x in index for x in labels.label], bool)
         real, passed = labels[known & ~flags], labels[known & flags]
         pairs = pair_boxes(objects, real, iou)
-        excused = (_overlap(objects, passed, crowd=True) >= iou).any(axis=1)
+        excused = (box_overlap(objects, passed, crowd=True) >= iou).any(axis=1)
         for row, column in pairs:
             matrix[index[real.label[column]], index[objects.label[row]]] += 1
         rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
@@ -78,7 +78,7 @@ def confusion_matrix(
     return matrix.tolist()
 
 
-def _overlap(found: Objects, truth: Objects, *, crowd: bool) -> npt.NDArray[np.float64]:
+def box_overlap(found: Objects, truth: Objects, *, crowd: bool = False) -> npt.NDArray[np.float64]:
     """IoU of every pair (found, truth); of a crowd, the share of the found box that lies in it."""
     if not len(found) or not len(truth):
         return np.zeros((len(found), len(truth)))

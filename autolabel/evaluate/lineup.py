@@ -12,7 +12,7 @@ from autolabel.errors import AutolabelError
 from autolabel.evaluate.classes import map_classes
 from autolabel.evaluate.match import Pair, Unmatched, match_truth
 from autolabel.ontology import Ontology
-from autolabel.truth import Truth, TruthImage
+from autolabel.truth import Truth
 from autolabel.types import Objects, Record
 
 Bools = npt.NDArray[np.bool_]
@@ -94,7 +94,9 @@ def _photos(
     classes: tuple[str, ...],
     ontology: Ontology,
 ) -> Photos:
-    truth, ignore = zip(*(_renamed(image, mapped) for _, image in pairs), strict=True)
+    truth, ignore = zip(
+        *(renamed(image.objects, image.ignore, mapped) for _, image in pairs), strict=True
+    )
     return Photos(
         classes=classes,
         unknown=tuple(name for name in ontology.names if name not in classes),
@@ -106,9 +108,11 @@ def _photos(
     )
 
 
-def _renamed(image: TruthImage, mapped: Mapping[str, str | None]) -> tuple[Objects, Bools]:
+def renamed(
+    objects: Objects, ignore: Bools, mapped: Mapping[str, str | None]
+) -> tuple[Objects, Bools]:
     """Hand labels by the ontology's names, without the classes that are left out."""
-    names = [mapped[label] for label in image.objects.label]
+    names = [mapped[label] for label in objects.label]
     used = np.array([name is not None for name in names], dtype=bool)
     label = np.array(names, dtype=object).reshape(len(names))
-    return replace(image.objects, label=label)[used], image.ignore[used]
+    return replace(objects, label=label)[used], ignore[used]

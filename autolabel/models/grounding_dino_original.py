@@ -11,7 +11,6 @@ transformers 0.00001, so that boxes at an edge differ; here the margin is the or
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import shutil
 from dataclasses import replace
@@ -24,6 +23,7 @@ from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
 from autolabel.errors import AutolabelError
+from autolabel.models.cache import cache_folder
 from autolabel.models.grounding_dino import SEPARATORS, GroundingDino
 from autolabel.models.grounding_dino_keys import architecture, plain, rename
 from autolabel.registry import Located
@@ -79,7 +79,11 @@ class _Margin(TorchFunctionMode):
 def converted(located: Located) -> Path:
     """The folder of an original file in transformers' format, made where it is missing."""
     own = _files_beside(located.path)
-    folder = _cache() / "-".join([f"grounding-dino-v{VERSION}", _digest(located), *_tag(own)])
+    folder = (
+        cache_folder()
+        / "models"
+        / "-".join([f"grounding-dino-v{VERSION}", _digest(located), *_tag(own)])
+    )
     if folder.is_dir():
         return folder
     try:
@@ -241,10 +245,6 @@ def _hint() -> str:
         "put bert-base-uncased's vocab.txt or tokenizer.json beside the .pth, or run "
         f"`hf download {TOKENIZER_HUB_ID} tokenizer.json vocab.txt` where there is a network"
     )
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autolabel" / "models"
 
 
 def _digest(located: Located) -> str:

@@ -7,22 +7,10 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
 from autolabel.errors import AutolabelError
-
-
-def cache_folder() -> Path:
-    """Where autolabel's own small files lie outside a workspace."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "autolabel"
+from autolabel.models.cache import cache_folder
 
 
 def load_ultralytics() -> Any:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from autolabel import __version__
 from autolabel.config import ReportConfig
+from autolabel.evaluate import RESULT
 from autolabel.ontology import Ontology
 from autolabel.report.facts import gather
 from autolabel.report.page import render
-from autolabel.report.read import RESULT
 from autolabel.store import Layer, Workspace, not_writable, write_atomic
 
 __all__ = ["Reported", "is_current", "write_report"]

@@ -11,6 +11,7 @@ import numpy as np
 from autolabel.errors import AutolabelError
 from autolabel.evaluate import match_truth
 from autolabel.evaluate.classes import map_classes
+from autolabel.evaluate.lineup import renamed
 from autolabel.ontology import Ontology
 from autolabel.report.album import Album
 from autolabel.report.photos import Photos
@@ -22,7 +23,6 @@ from autolabel.report.scenes import (
     complete,
     judged,
     labelled,
-    renamed,
 )
 from autolabel.report.tally import outlines, records_of
 from autolabel.report.verdict import LABELS, STUDENT, last_of

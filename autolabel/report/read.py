@@ -14,9 +14,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-RESULT = "evaluate/result.json"
-"""Where the last comparison lies in a workspace."""
-
 Interval = tuple[float, float] | None
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco
 
 from autolabel.drawing import PALETTE, REJECTED, masks_of, paint
-from autolabel.ops.boxes import xyxy_to_xywh
+from autolabel.evaluate.confusion import box_overlap
 from autolabel.report.album import Album, Picture, fitted, resized
 from autolabel.types import Objects, Record
 
@@ -126,7 +125,7 @@ def compared(found: Objects, truth: Objects, ignore: Bools, iou: float) -> tuple
     """
     right = np.zeros(len(found), bool)
     missed = ~ignore.copy()
-    overlaps = overlap(found, truth)
+    overlaps = box_overlap(found, truth)
     for i in np.argsort(-found.score, kind="stable").tolist():
         free = missed & (truth.label == found.label[i])
         best = np.where(free, overlaps[i], -1.0)
@@ -138,30 +137,13 @@ def compared(found: Objects, truth: Objects, ignore: Bools, iou: float) -> tuple
 def _on_ignored(found: Objects, truth: Objects, ignore: Bools, iou: float) -> Bools:
     """Predictions on what neither counts as found nor as missed."""
     same = found.label[:, None] == truth.label[None, :]
-    covered: Bools = ((overlap(found, truth) >= iou) & same & ignore[None, :]).any(axis=1)
+    covered: Bools = ((box_overlap(found, truth) >= iou) & same & ignore[None, :]).any(axis=1)
     return covered
-
-
-def overlap(first: Objects, second: Objects) -> npt.NDArray[np.float64]:
-    """IoU of every pair of boxes, (len(first), len(second))."""
-    if not len(first) or not len(second):
-        return np.zeros((len(first), len(second)))
-    one, other = (np.asarray(xyxy_to_xywh(o.xyxy), np.float64) for o in (first, second))
-    return np.asarray(coco.iou(one, other, [0] * len(second)), np.float64)
 
 
 def at_least(objects: Objects, score: float) -> Objects:
     """The kept objects with that score or more."""
     return objects[objects.keep & (objects.score >= np.float32(score))]
-
-
-def renamed(objects: Objects, ignore: Bools, names: dict[str, str | None]) -> tuple[Objects, Bools]:
-    """Hand labels by the workspace's names, without those that it has no name for."""
-    mapped = [names.get(label) for label in objects.label]
-    used = np.array([name is not None for name in mapped], bool)
-    label = np.empty(len(mapped), dtype=object)
-    label[:] = mapped
-    return replace(objects, label=label)[used], ignore[used]
 
 
 def complete(panels: Iterator[Panel | None]) -> tuple[Panel, ...]:

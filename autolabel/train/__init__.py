@@ -21,6 +21,7 @@ from autolabel.export.names import tidy_stem
 from autolabel.models.quiet_ultralytics import load_ultralytics
 from autolabel.ontology import Ontology
 from autolabel.pipeline import Reporter, existing_root, silent
+from autolabel.registry.checksums import sha256_of
 from autolabel.store import Layer, Workspace, not_writable
 from autolabel.train.base import Student
 from autolabel.train.choose import ChosenLayer, choose
@@ -102,13 +103,14 @@ def train(
     """
     existing_root(workspace)
     chosen = choose(workspace, layer, config)
-    request = _request(config, ontology, chosen)
+    masks, labels = _has_masks(chosen), chosen.fingerprint()
+    request = _request(config, ontology, masks, labels)
     likely = workspace.path / "train" / tidy_stem(config.name or Path(config.student).stem)
-    if is_complete(likely) and read_run(likely).get("request") == request:
+    if is_complete(likely, request=request):
         return _trained(likely, fresh=False)
     load_ultralytics()
     yolo = importlib.import_module("autolabel.train.yolo")
-    start = yolo.find_start(config, _has_masks(chosen))
+    start = yolo.find_start(config, masks)
     final = workspace.path / "train" / tidy_stem(config.name or start.name)
     binding = {
         "settings": {k: v for k, v in config.settings().items() if k != "task"},
@@ -117,7 +119,7 @@ def train(
         "masks": start.masks,
         "layer": layer.name,
         "classes": list(ontology.names),
-        "labels": chosen.fingerprint(),
+        "labels": labels,
     }
     if is_complete(final, binding):
         return _trained(final, fresh=False)
@@ -158,7 +160,7 @@ def load_student(reference: str | Path, device: str) -> Student:
     return student
 
 
-def _request(config: TrainConfig, ontology: Ontology, chosen: ChosenLayer) -> str:
+def _request(config: TrainConfig, ontology: Ontology, masks: bool, labels: str) -> str:
     """Hash of what is asked for, found without the trainer, which takes seconds to load."""
     file = Path(config.student).expanduser()
     try:
@@ -167,11 +169,11 @@ def _request(config: TrainConfig, ontology: Ontology, chosen: ChosenLayer) -> st
         trainer = None
     asked = {
         "options": config.model_dump(mode="json"),
-        "student": hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None,
+        "student": sha256_of(file) if file.is_file() else None,
         "trainer": trainer,
-        "masks": _has_masks(chosen),
+        "masks": masks,
         "classes": list(ontology.names),
-        "labels": chosen.fingerprint(),
+        "labels": labels,
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 

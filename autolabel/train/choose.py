@@ -9,8 +9,9 @@ from pathlib import Path
 
 from autolabel.config import TrainConfig
 from autolabel.errors import AutolabelError
-from autolabel.ops.files import find_images, to_uri
-from autolabel.stages.ingest import Scan, find_repeats
+from autolabel.ops.files import find_images, from_uri
+from autolabel.pipeline import scanned
+from autolabel.stages.ingest import find_repeats
 from autolabel.store import Layer, Workspace
 from autolabel.types import LEAK, Record
 
@@ -66,16 +67,13 @@ def _leaks(workspace: Workspace, usable: list[Record], config: TrainConfig) -> l
     """Ids of the images that equal or nearly equal a held-out photo."""
     if not config.holdout:
         return []
-    scan = Scan(Path("/"))
-    held_out: list[Record] = []
-    for path in find_images(config.holdout).paths:
-        turned = scan.held_out(Record("", to_uri(path, Path("/"))))
-        if turned[0].error is not None:
+    held_out = scanned(find_images(config.holdout).paths)
+    for photo in held_out:
+        if photo.error is not None:
             raise AutolabelError(
-                f"held-out photo {path} {turned[0].error}",
+                f"held-out photo {from_uri(photo.uri, Path('/'))} {photo.error}",
                 hint="mend or remove it; the leak guard needs them all",
             )
-        held_out += turned
     near_bits = int(workspace.require("images").manifest.settings.get("near_bits", 6))
     marks = find_repeats(usable, held_out, near_bits=near_bits)
     ids = {record.uri: record.image_id for record in usable}

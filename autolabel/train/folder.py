@@ -56,11 +56,14 @@ def write_metrics(folder: Path, rows: Sequence[Mapping[str, float | int | None]]
     write_atomic(folder / METRICS, stream.getvalue().encode())
 
 
-def is_complete(folder: Path, binding: Mapping[str, Any] | None = None) -> bool:
+def is_complete(
+    folder: Path, binding: Mapping[str, Any] | None = None, *, request: str | None = None
+) -> bool:
     """Whether a whole training is there, made from just this (or from anything)."""
     run = read_run(folder)
     whole = run.get("state") == COMPLETE and (folder / BEST).is_file()
-    return whole and (binding is None or run.get("binding") == binding)
+    asked = {"binding": binding, "request": request}
+    return whole and all(run.get(key) == value for key, value in asked.items() if value is not None)
 
 
 @contextmanager

@@ -25,9 +25,10 @@ from ultralytics.utils import ROOT, nms, ops
 from autolabel.config import TrainConfig
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.models import device as devices
+from autolabel.models.cache import cache_folder
 from autolabel.models.checked_pickle import load_network
-from autolabel.models.quiet_ultralytics import cache_folder
 from autolabel.ops.masks import encode
+from autolabel.registry.checksums import sha256_of
 from autolabel.types import Objects
 
 _HEADS = {"Detect": False, "v10Detect": False, "Segment": True, "Segment26": True}
@@ -147,7 +148,7 @@ def _from_checkpoint(file: Path) -> Start:
     model, _ = load_model(file)
     network = copy.deepcopy(model.yaml)
     masks = _check_network(network, str(file))
-    identity = {"student": file.name, "revision": revision_of(file)}
+    identity = {"student": file.name, "revision": f"sha256:{sha256_of(file)}"}
     return Start(file.stem, network, model, masks, identity)
 
 
@@ -198,12 +199,6 @@ def load_model(file: Path) -> tuple[Any, dict[str, Any]]:
     return model.float(), checkpoint
 
 
-def revision_of(file: Path) -> str:
-    """The hash of a file."""
-    with file.open("rb") as stream:
-        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
-
-
 class YoloStudent:
     """A trained student; see `autolabel.train.base.Student`.
 
@@ -218,7 +213,7 @@ class YoloStudent:
         self.device = devices.resolve(device)
         self.masks = _NETWORKS[type(model)]
         self.names = tuple(str(model.names[i]) for i in range(len(model.names)))
-        self.identity = {"name": name, "revision": revision_of(weights)}
+        self.identity = {"name": name, "revision": f"sha256:{sha256_of(weights)}"}
         self.imgsz = int((checkpoint.get("train_args") or {}).get("imgsz") or 640)
         self.stride = max(int(model.stride.max()), 32)
         # As ultralytics predicts by default: the head that sees many candidates, then NMS.
