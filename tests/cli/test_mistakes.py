@@ -130,7 +130,7 @@ def test_a_full_disk(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("autolabel.store.os.fsync", full)
+        patch.setattr("autolabel.store.files.os.fsync", full)
         status, error, hint = refused(run, "ingest", photos, "-w", workspace)
     assert (status, "No space left" in error, "same command" in hint) == (1, True, True)
     assert run("ingest", photos, "-w", workspace).status == 0

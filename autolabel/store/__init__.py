@@ -1,0 +1,29 @@
+"""The label store: a workspace of layers, a layer of immutable Parquet shards and one manifest.
+
+A shard is written under a hidden name, fsynced and renamed, so a visible one is whole. Shard *i*
+of a layer depends on shard *i* of its source alone, whose digest it carries; it is stale exactly
+when that digest no longer fits. A layer whose settings change is written anew beside the old one,
+hidden, and takes its place when it is complete.
+"""
+
+from __future__ import annotations
+
+from autolabel.store.files import REFUSED, not_writable, write_atomic
+from autolabel.store.layer import EMBED, STUDENT, Counts, Layer, bound_to
+from autolabel.store.manifest import Manifest, differences
+from autolabel.store.workspace import LayerState, Workspace
+
+__all__ = [
+    "EMBED",
+    "REFUSED",
+    "STUDENT",
+    "Counts",
+    "Layer",
+    "LayerState",
+    "Manifest",
+    "Workspace",
+    "bound_to",
+    "differences",
+    "not_writable",
+    "write_atomic",
+]

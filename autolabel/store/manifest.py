@@ -1,0 +1,63 @@
+"""What a layer is bound to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from autolabel import __version__
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a layer is bound to, and where it came from.
+
+    Attributes:
+        stage: name of the stage that made it.
+        settings: the settings that shape its content, as JSON values.
+        model: name and revision (or content hash) of the model, or None.
+        version: version of the code.
+        source: name and fingerprint of the source layer, or None.
+        source_root: folder that the records' uris are relative to (the first layer only).
+        shards: how many shards the layer has when it is complete.
+        origin: paths and the like that help to repeat the run but do not bind the layer.
+    """
+
+    stage: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, str] | None = None
+    version: str = __version__
+    source: dict[str, str] | None = None
+    source_root: str | None = None
+    shards: int = 0
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    def binding(self) -> dict[str, Any]:
+        """The part that may not differ within one layer."""
+        return {
+            "stage": self.stage,
+            "settings": self.settings,
+            "model": self.model,
+            "version": self.version,
+            "source": self.source["layer"] if self.source else None,
+        }
+
+
+def differences(old: Manifest, new: Manifest) -> list[str]:
+    """What binds two layers differently, in words: ``box_threshold 0.35, not 0.25``."""
+    flat_old, flat_new = _flat(old.binding()), _flat(new.binding())
+    keys = [k for k in flat_old | flat_new if flat_old.get(k) != flat_new.get(k)]
+    return [f"{k} {_shown(flat_old.get(k))}, not {_shown(flat_new.get(k))}" for k in keys]
+
+
+def _flat(binding: dict[str, Any]) -> dict[str, Any]:
+    flat = {k: v for k, v in binding.items() if k not in ("settings", "model")}
+    flat.update(binding["settings"])
+    flat.update({f"model {k}": v for k, v in (binding["model"] or {}).items()})
+    return flat
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "…"
