@@ -119,7 +119,7 @@ def test_golden(made: Fixture, format_name: str) -> None:
     made.write(*(replace(r, group=str(i)) for i, r in enumerate(made.records)))
     made.export(format_name, val_share=0.4)
     got = {
-        name: made.out.joinpath(name).read_text("utf-8").replace(str(made.out.resolve()), "OUT")
+        name: made.out.joinpath(name).read_text("utf-8")
         for name in made.files()
         if not name.startswith("images/")
     }
@@ -151,17 +151,19 @@ def test_pycocotools_gives_back_every_kept_box(made: Fixture) -> None:
 @pytest.mark.filterwarnings("ignore:OpenCV")
 @pytest.mark.parametrize("format_name", ["coco", "yolo"])
 def test_supervision_gives_back_every_kept_box(made: Fixture, format_name: str) -> None:
+    """Also where the dataset was moved."""
     import supervision as sv
 
     made.export(format_name)
-    images = str(made.out / "images" / "train")
+    moved = made.out.rename(made.root / "moved")
+    images = str(moved / "images" / "train")
     if format_name == "coco":
         data = sv.DetectionDataset.from_coco(
-            images, str(made.out / "annotations" / "instances_train.json")
+            images, str(moved / "annotations" / "instances_train.json")
         )
     else:
         data = sv.DetectionDataset.from_yolo(
-            images, str(made.out / "labels" / "train"), str(made.out / "data.yaml")
+            images, str(moved / "labels" / "train"), str(moved / "data.yaml")
         )
     assert data.classes == ["cat", "dog"]
     assert len(data) == 5
@@ -174,14 +176,22 @@ def test_supervision_gives_back_every_kept_box(made: Fixture, format_name: str) 
 
 
 def test_ultralytics_gives_back_every_kept_box(made: Fixture, tmp_path: Path) -> None:
+    """From any folder, and after the dataset was moved, by absolute and by relative path."""
     pytest.importorskip("ultralytics", reason="needs autolabel[test]")
     made.export("yolo", val_share=0.4)
     script = """if True:
-        import json, sys
+        import json, os, sys
+        from pathlib import Path
         from ultralytics.cfg import get_cfg
         from ultralytics.data.build import build_yolo_dataset
         from ultralytics.data.utils import check_det_dataset
-        data = check_det_dataset(sys.argv[1], autodownload=False)
+        out = Path(sys.argv[1])
+        data = check_det_dataset(out / "data.yaml", autodownload=False)
+        assert Path(data["train"]) == out / "images" / "train", data
+        moved = out.rename(out.with_name("moved"))
+        for here in (moved / "data.yaml", os.path.relpath(moved / "data.yaml")):
+            data = check_det_dataset(str(here), autodownload=False)
+            assert Path(data["train"]) == moved / "images" / "train", data
         rows = {}
         for split in ("train", "val"):
             dataset = build_yolo_dataset(get_cfg(), data[split], 1, data, mode="val")
@@ -192,8 +202,12 @@ def test_ultralytics_gives_back_every_kept_box(made: Fixture, tmp_path: Path) ->
     """
     result = tmp_path / "result.json"
     env = {**os.environ, "YOLO_OFFLINE": "1", "YOLO_CONFIG_DIR": str(tmp_path / "config")}
-    command = [sys.executable, "-c", script, str(made.out / "data.yaml"), str(result)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-c", script, str(made.out.resolve()), str(result)]
+    done = subprocess.run(
+        command, env=env, cwd=elsewhere, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "corrupt" not in (done.stdout + done.stderr).replace("0 corrupt", "")
     found = json.loads(result.read_text("utf-8"))

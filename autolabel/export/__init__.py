@@ -122,7 +122,6 @@ def _binding(
         "fingerprint": layer.fingerprint(),
         "ontology": ontology.fingerprint(),
         "source_root": str(workspace.source_root),
-        "out": str(Path(config.out).resolve()),  # data.yaml holds it
         "version": __version__,
     }
 

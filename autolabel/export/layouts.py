@@ -50,7 +50,7 @@ def _write_coco(staging: Path, _: Path, names: Sequence[str], splits: Splits) ->
 
 def _write_yolo(staging: Path, out: Path, names: Sequence[str], splits: Splits) -> list[str]:
     files = ["data.yaml"]
-    text = data_yaml(str(out.resolve()), names, val="val" in splits)
+    text = data_yaml(names, val="val" in splits)
     (staging / "data.yaml").write_text(text, "utf-8")
     for split, images in splits.items():
         (staging / "labels" / split).mkdir(parents=True)

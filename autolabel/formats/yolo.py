@@ -102,15 +102,17 @@ def _row(line: str, names: Sequence[str]) -> tuple[str, float, list[float]]:
     return names[int(class_id)], score, [*((low + high) / 2).tolist(), *(high - low).tolist()]
 
 
-def data_yaml(root: str, names: Sequence[str], *, val: bool) -> str:
+def data_yaml(names: Sequence[str], *, val: bool) -> str:
     """The text of a ``data.yaml``.
 
+    It has no ``path``: trainers then take the folder that the file lies in, so that the dataset
+    can be moved. A relative one, ``.`` included, they look for in the current folder or their own.
+
     Args:
-        root: absolute path of the dataset; trainers resolve another against their own folders.
         names: classes in the order of their ids.
         val: whether there is a val split.
     """
-    lines = ["# written by autolabel", _dumped({"path": root, "train": "images/train"})]
+    lines = ["# written by autolabel", _dumped({"train": "images/train"})]
     if not val:
         lines.append("# there is no val split, but trainers require the key")
     lines.append(_dumped({"val": "images/val" if val else "images/train"}))

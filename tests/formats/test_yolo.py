@@ -71,12 +71,11 @@ def test_an_error_names_the_line(line: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("val", [True, False])
-@pytest.mark.parametrize("root", ["/data/set", "/data/a: b # c/'x'/кот"])
-def test_data_yaml_survives(root: str, val: bool) -> None:
+def test_data_yaml_survives(val: bool) -> None:
     names = ("yes", "123", "a: b", "чашка", "don't", "#1")
-    text = data_yaml(root, names, val=val)
+    text = data_yaml(names, val=val)
     back = from_data_yaml(text)
-    assert (back.names, back.path) == (names, root)
+    assert (back.names, back.path) == (names, None)
     assert back.splits["train"] == ("images/train",)
     assert back.splits["val"] == ("images/val" if val else "images/train",)
     assert list(yaml.safe_load(text)["names"]) == list(range(len(names)))
