@@ -1,5 +1,31 @@
-"""``python -m autolabel``."""
+"""``python -m autolabel``, and the command ``autolabel``."""
 
-from autolabel.cli import main
+from __future__ import annotations
 
-main()
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+
+STOPPED = 130
+"""Exit status after Ctrl-C, as shells give it: 128 and the signal's number."""
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C while it is still being loaded ends it without a word."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is to be ignored
+        signal.signal(signal.SIGINT, _stopped)
+    if not sys.warnoptions:  # what libraries tell programmers; `python -W` shows it
+        warnings.simplefilter("ignore")
+    from autolabel.cli import main as command
+
+    command()
+
+
+def _stopped(number: int, frame: FrameType | None) -> None:
+    os._exit(STOPPED)  # nothing has begun, and an import that is broken off shows a traceback
+
+
+if __name__ == "__main__":
+    main()

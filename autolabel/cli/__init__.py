@@ -18,7 +18,9 @@ from autolabel.errors import AutolabelError
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C."""
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, _interrupted)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of a background job
+        signal.signal(signal.SIGINT, _interrupted)
     status = _run(arguments)
     _warn_of_plugins()
     sys.exit(status)
@@ -72,5 +74,5 @@ def _worded(error: Exception) -> tuple[str, str]:
     return message, f"{where} --help lists what it takes"
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _interrupted(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt

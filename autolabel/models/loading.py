@@ -50,11 +50,7 @@ def load(
             output_loading_info=True,
         )
     except ImportError as e:
-        needed = re.search(r"requires the (\w+) library", str(e))
-        raise AutolabelError(
-            f"model {located.name} needs a package that is not installed",
-            hint=f"pip install {needed.group(1) if needed else e.name}",
-        ) from e
+        raise _package_missing(located.name, e) from e
     except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError, SafetensorError) as e:
         raise AutolabelError(
             f"model {located.name} does not load: {' '.join(str(e).split())[:200]}",
@@ -68,6 +64,28 @@ def load(
             hint="use a checkpoint that holds the whole model",
         )
     return processor, model.to(device).eval()
+
+
+def _package_missing(model: str, error: ImportError) -> AutolabelError:
+    """What to install, as far as the library says so: in words, or as the name of the module."""
+    said = " ".join(str(error).split())
+    for pattern in (
+        r"pip install (?:-\S+ )*['\"]?([\w.\[\]-]+)",
+        r"requires the ([\w-]+) library",
+    ):
+        if found := re.search(pattern, said):
+            package = found.group(1).strip(".")
+            break
+    else:
+        package = (error.name or "").partition(".")[0]
+    if not package:
+        return AutolabelError(
+            f"model {model} does not load: {said[:200] or 'a package is missing'}",
+            hint="install the package that it names, or use another model",
+        )
+    return AutolabelError(
+        f"model {model} needs a package that is not installed", hint=f"pip install {package}"
+    )
 
 
 def pickled(folder: Path) -> bool:

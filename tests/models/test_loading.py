@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autolabel.errors import AutolabelError
+from autolabel.models import loading
+from autolabel.registry import Located
+
+
+class Lacking:
+    """A processor class of the library that needs what is not there."""
+
+    error = ImportError()
+
+    @classmethod
+    def from_pretrained(cls, *args: object, **options: object) -> None:
+        raise cls.error
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (ImportError("X requires the Foo library but … `pip install -U foo-py`. Note"), "foo-py"),
+        (ImportError("this needs Accelerate: `pip install 'accelerate>=0.26.0'`"), "accelerate"),
+        (ImportError("Tok requires the sentencepiece library. See its page"), "sentencepiece"),
+        (ModuleNotFoundError("No module named 'einops.layers'", name="einops.layers"), "einops"),
+    ],
+)
+def test_a_package_that_is_missing_is_named(error: ImportError, hint: str, tmp_path: Path) -> None:
+    assert refused(error, tmp_path).hint == f"pip install {hint}"
+
+
+def test_where_the_library_names_no_package_its_own_words_are_told(tmp_path: Path) -> None:
+    refusal = refused(ImportError("the extension\n was built for another version"), tmp_path)
+    assert "None" not in refusal.hint
+    assert "the extension was built for another version" in refusal.message
+
+
+def refused(error: ImportError, folder: Path) -> AutolabelError:
+    kind = type("Kind", (Lacking,), {"error": error})
+    located = Located("image", "small", folder, "sha256:0")
+    with pytest.raises(AutolabelError) as e:
+        loading.load(located, kind, kind, loading.torch.device("cpu"))
+    return e.value
