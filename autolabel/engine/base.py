@@ -6,7 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from autolabel.store import Layer
 from autolabel.types import Record
+
+Begin = Callable[[], Layer]
+"""Gives the layer to write to; called once the stage is made, so that one which cannot be made
+leaves nothing behind."""
 
 
 class Stage(Protocol):
@@ -37,12 +42,14 @@ class Task:
         images: how many records it has.
         read: gives the records to work on.
         source_digest: digest of the shard that they come from, if they come from one.
+        only: rows to work on; None is all. The others are results already.
     """
 
     index: int
     images: int
     read: Callable[[], list[Record]]
     source_digest: str | None = None
+    only: frozenset[int] | None = None
 
 
 @dataclass

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from autolabel.engine.base import Progress, Stage, Task
+from autolabel.engine.base import Begin, Progress, Stage, Task
 from autolabel.errors import AutolabelError
 from autolabel.store import REFUSED, Layer, not_writable
 from autolabel.types import Record
@@ -40,7 +40,7 @@ _Writing = deque[tuple[int, Future[None]]]
 
 def run(
     make_stage: Callable[[], Stage],
-    layer: Layer,
+    layer: Layer | Begin,
     tasks: Sequence[Task],
     progress: Progress,
     *,
@@ -56,7 +56,7 @@ def run(
 
     Args:
         make_stage: called once, and only if there is something to do.
-        layer: where the shards are written.
+        layer: where the shards are written; a call that gives it comes after `make_stage`.
         tasks: the shards to do.
         progress: updated after every batch.
         batch_size: records per call of the stage.
@@ -69,6 +69,7 @@ def run(
     if not tasks:
         return
     stage = make_stage()
+    layer = layer if isinstance(layer, Layer) else layer()
     workers = workers or cores()
     with (
         ThreadPoolExecutor(workers, "prepare") as pool,
@@ -118,7 +119,8 @@ def _items(tasks: Iterable[Task], stage: Stage, progress: Progress) -> Iterator[
         except AutolabelError as e:
             progress.failures.append((task.index, str(e)))
             continue
-        wanted = [i for i, record in enumerate(records) if stage.wants(record)]
+        rows = range(len(records)) if task.only is None else sorted(task.only)
+        wanted = [i for i in rows if stage.wants(records[i])]
         shard = _Shard(task, records, len(wanted), len(wanted), [])
         yield from ((shard, i) for i in wanted or [-1])
 

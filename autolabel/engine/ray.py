@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autolabel.engine import local
-from autolabel.engine.base import Progress, Stage, Task
+from autolabel.engine.base import Begin, Progress, Stage, Task
 from autolabel.errors import AutolabelError
 from autolabel.store import Layer
 
@@ -36,28 +36,32 @@ class _Outcome:
 class _Actor:
     """Holds one loaded stage, and does shard after shard with it."""
 
-    def __init__(
-        self, make_stage: Callable[[], Stage], layer: Layer, batch_size: int, workers: int
-    ) -> None:
+    def __init__(self, make_stage: Callable[[], Stage], batch_size: int, workers: int) -> None:
         self.make_stage = make_stage
         self.stage: Stage | None = None
-        self.layer = layer
         self.batch_size = batch_size
         self.workers = workers
 
+    def load(self) -> AutolabelError | None:
+        """Make the stage, or say why not: errors of a constructor lose their kind on the way."""
+        try:
+            self._loaded()
+        except AutolabelError as e:
+            return e
+        return None
+
     def _loaded(self) -> Stage:
-        """The stage, made where its errors can be told: those of a constructor lose their kind."""
         if self.stage is None:
             self.stage = self.make_stage()
         return self.stage
 
-    def do(self, task: Task) -> _Outcome:
+    def do(self, layer: Layer, task: Task) -> _Outcome:
         progress = Progress()
         refused = None
         try:
             local.run(
                 self._loaded,
-                self.layer,
+                layer,
                 [task],
                 progress,
                 batch_size=self.batch_size,
@@ -73,7 +77,7 @@ class _Actor:
 
 def run(
     make_stage: Callable[[], Stage],
-    layer: Layer,
+    layer: Layer | Begin,
     tasks: Sequence[Task],
     progress: Progress,
     *,
@@ -90,18 +94,22 @@ def run(
     with _cluster() as ray:
         count, resources = _actors(ray.cluster_resources(), len(tasks))
         kind = ray.remote(_Actor).options(**resources)
-        made = [kind.remote(make_stage, layer, batch_size, workers) for _ in range(count)]
-        pool = ray.util.ActorPool(made)
-        sent = pool.map(lambda actor, task: actor.do.remote(task), list(tasks))
+        made = [kind.remote(make_stage, batch_size, workers) for _ in range(count)]
         try:
+            for refused in ray.get([actor.load.remote() for actor in made]):
+                if refused is not None:
+                    raise refused
+            written = layer if isinstance(layer, Layer) else layer()
+            pool = ray.util.ActorPool(made)
+            sent = pool.map(lambda actor, task: actor.do.remote(written, task), list(tasks))
             for task, outcome in zip(tasks, sent, strict=True):
                 _add(progress, task, outcome)
         except ray.exceptions.RayActorError as e:
             raise AutolabelError(
-                f"an actor of {layer.name}/ ended: {' '.join(str(e).split())[-200:]}",
+                f"an actor of ray ended: {' '.join(str(e).split())[-200:]}",
                 hint="what is done is kept; mend the cause and run the same command again",
             ) from e
-    local.raise_failures(layer, tasks, progress)
+    local.raise_failures(written, tasks, progress)
 
 
 def _add(progress: Progress, task: Task, outcome: _Outcome) -> None:

@@ -88,6 +88,33 @@ def test_a_stage_that_does_not_start_says_why(engine: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_a_layer_is_begun_once_the_stage_is_made(engine: str, tmp_path: Path) -> None:
+    def begin() -> Layer:
+        return Workspace(tmp_path / "ws").begin("detect", Manifest("detect"), overwrite=False)
+
+    go = partial(
+        importlib.import_module(ENGINES[engine]).run, layer=begin, tasks=TASKS[:1],
+        progress=Progress(), batch_size=2, workers=1,
+    )  # fmt: skip
+    with pytest.raises(AutolabelError, match="device cuda:7 is not there"):
+        go(partial(Widths, "start"))
+    assert not (tmp_path / "ws").exists()
+    go(Widths)
+    assert Workspace(tmp_path / "ws").require("detect").shards() == [0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_only_the_rows_of_a_task_that_are_asked_for_are_worked_on(
+    engine: str, tmp_path: Path
+) -> None:
+    layer = Workspace(tmp_path).begin("detect", Manifest("detect"), overwrite=False)
+    task = Task(0, 2, partial(rows, 0), "digest", only=frozenset({1, 3}))
+    module = importlib.import_module(ENGINES[engine])
+    module.run(Widths, layer, [task], Progress(), batch_size=2, workers=1)
+    assert [len(r.objects) for r in layer.read(0)] == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_without_tasks_nothing_starts(engine: str, tmp_path: Path) -> None:
     layer = Workspace(tmp_path).begin("detect", Manifest("detect"), overwrite=False)
     module = importlib.import_module(ENGINES[engine])
