@@ -47,8 +47,9 @@ def test_ctrl_c_while_it_loads_shows_no_traceback(moment: int, tmp_path: Path) -
 def test_a_background_job_goes_on_after_ctrl_c(tmp_path: Path) -> None:
     make_photos(tmp_path / "photos", 2)
     ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + CHILD
+    ws = tmp_path / "ws"
     done = subprocess.run(
-        [sys.executable, "-c", ignoring, "200", "ingest", tmp_path / "photos", "-w", tmp_path],
+        [sys.executable, "-c", ignoring, "200", "ingest", tmp_path / "photos", "-w", ws],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
