@@ -17,7 +17,7 @@ from autolabel import registry
 from autolabel.config import DetectConfig, EngineConfig, IngestConfig, RefineConfig
 from autolabel.engine import local
 from autolabel.engine.base import Progress, Stage, Task
-from autolabel.errors import AutolabelError
+from autolabel.errors import AutolabelError, UsageError
 from autolabel.ontology import Ontology
 from autolabel.ops.files import common_root, find_images, from_uri, to_uri
 from autolabel.ops.images import content_id, read_bytes
@@ -85,14 +85,32 @@ def ingest(
     if not config.source:
         raise AutolabelError("no images are named", hint="name files or folders to ingest")
     found = find_images(config.source)
-    inside = workspace.path.resolve()  # exports and the like, where the source holds the workspace
-    paths = [p for p in found.paths if not p.parent.resolve().is_relative_to(inside)]
+    paths = _outside(workspace, config.source, found.paths)
     with workspace.lock():
         if inherit:
             config = _inherited(workspace, config)
         scan, images = _scan(workspace, paths, config, engine, overwrite, report)
         layer = _mark(workspace, scan, config, engine, overwrite)
         return Done(layer, images, found.ignored)
+
+
+def _outside(workspace: Workspace, source: Sequence[str], found: Sequence[Path]) -> list[Path]:
+    """The images that are not the workspace's own, as exports are where a source holds it.
+
+    Raises:
+        UsageError: the photos themselves lie in the workspace.
+    """
+    inside = workspace.path.resolve()
+    paths = [p for p in found if not p.parent.resolve().is_relative_to(inside)]
+    within = [s for s in source if Path(s).exists() and Path(s).resolve().is_relative_to(inside)]
+    if within or not paths:
+        named = within[0] if within else ", ".join(source)
+        raise UsageError(
+            f"{named} lies in the workspace {workspace.path} itself",
+            hint="name another folder for the workspace, beside the photos or below them: "
+            f"--workspace {inside.with_name(f'{inside.name}-labels')}",
+        )
+    return paths
 
 
 def _inherited(workspace: Workspace, config: IngestConfig) -> IngestConfig:

@@ -37,9 +37,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Given = Annotated[Path, typer.Argument(metavar="WS", help="The workspace.")]
+
+def _named(text: str) -> str:
+    """A path as it is typed; an empty one, as of an unset variable, is not the current folder."""
+    if not text.strip():
+        raise UsageError("a path is empty", hint="name a folder; . is the one that you are in")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_named(text))
+
+
+Given = Annotated[Path, typer.Argument(metavar="WS", parser=_path, help="The workspace.")]
 InWorkspace = Annotated[
-    Path | None, typer.Option("--workspace", "-w", metavar="WS", help="Folder of the label store.")
+    Path | None,
+    typer.Option(
+        "--workspace", "-w", metavar="WS", parser=_path, help="Folder of the label store."
+    ),
 ]
 Overwrite = Annotated[
     bool,
@@ -51,7 +66,9 @@ Overwrite = Annotated[
 ]
 SourceRoot = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where the images' folder is now, if it was moved."),
+    typer.Option(
+        metavar="DIR", parser=_path, help="Where the images' folder is now, if it was moved."
+    ),
 ]
 FromLayer = Annotated[
     str, typer.Option("--from", metavar="LAYER", help="Layer whose images to work on.")
@@ -102,6 +119,7 @@ def ingest(
         list[str],
         typer.Argument(
             metavar="SOURCE",
+            parser=_named,
             help="Files, folders, globs, a .txt with one path a line, or - for such a list on "
             "standard input.",
         ),
@@ -132,7 +150,9 @@ def detect(
     source: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE_OR_WS", help="A workspace, or images to ingest into --workspace."
+            metavar="SOURCE_OR_WS",
+            parser=_named,
+            help="A workspace, or images to ingest into --workspace.",
         ),
     ],
     workspace: InWorkspace = None,
@@ -320,7 +340,9 @@ def report(
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The pipeline file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", parser=_path, help="The pipeline file.")
+    ],
     override: Annotated[
         list[str] | None,
         typer.Option(
@@ -340,7 +362,9 @@ def run(
 @app.command()
 def preview(
     workspace: Given,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", parser=_path, help="Folder for the pictures.")
+    ],
     rejected: Annotated[
         bool, typer.Option("--rejected", help="Show rejected labels only.")
     ] = False,

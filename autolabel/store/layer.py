@@ -112,14 +112,21 @@ class Layer:
             with pq.ParquetFile(path) as file:
                 return file.read(columns=columns)
         except (OSError, pa.ArrowException) as e:
-            raise AutolabelError(
-                f"{path} cannot be read: {e}",
-                hint=f"delete {path.name} and run the stage {self.name} again",
-            ) from e
+            raise self._unreadable(path, e) from e
 
     def rows(self, index: int) -> int:
         """How many images one shard has."""
-        return int(pq.read_metadata(self.shard_path(index)).num_rows)
+        path = self.shard_path(index)
+        try:
+            return int(pq.read_metadata(path).num_rows)
+        except (OSError, pa.ArrowException) as e:
+            raise self._unreadable(path, e) from e
+
+    def _unreadable(self, path: Path, error: Exception) -> AutolabelError:
+        return AutolabelError(
+            f"{path} cannot be read: {error}",
+            hint=f"delete {path.name} and run the stage {self.name} again",
+        )
 
     def counts(self) -> Counts:
         """What the layer holds, from its columns alone."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from autolabel.store import Workspace
-from tests.conftest import Run, make_photos
+from tests.conftest import SAMPLE, Run, make_photos
 
 
 @pytest.fixture
@@ -51,6 +52,12 @@ def refused(run: Run, *arguments: object) -> tuple[int, str, str]:
         ),
         (["ingest", "{t}/photos", "-w", "{t}/photos/0000.png"], 1, "cannot be written", ""),
         (["ingest", "{t}/photos", "-w", "{t}/n", "--holdout", "{t}/no"], 1, "no such file", ""),
+        (["ingest", "{t}/photos", "-w", "{t}/photos"], 2, "lies in the workspace", "photos-labels"),
+        (["ingest", "{t}/photos", "-w", "{t}"], 2, "lies in the workspace", "--workspace"),
+        (["ingest", "{t}/photos/*.png", "-w", "{t}/photos"], 2, "lies in the workspace", "beside"),
+        (["ingest", "{t}/photos", "-w", ""], 2, "a path is empty", "folder"),
+        (["ingest", "", "-w", "{t}/ws"], 2, "a path is empty", "folder"),
+        (["status", ""], 2, "a path is empty", "folder"),
         (["detect", "{t}/ws"], 2, "nothing to look for", "--prompt"),
         (["detect", "{t}/ws", "--promt", "cat"], 2, "--promt", "--prompt"),
         (
@@ -112,12 +119,14 @@ def test_a_mistake_is_named_and_answered(
     (tmp_path / "empty").mkdir()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     before = {p: p.read_bytes() for p in workspace.rglob("*.parquet")}
+    beside = {p.name for folder in (tmp_path, tmp_path / "photos") for p in folder.iterdir()}
     got, message, answer = refused(run, *[a.replace("{t}", str(tmp_path)) for a in arguments])
     assert got == status
     assert error in message
     assert hint in answer
     assert {p: p.read_bytes() for p in workspace.rglob("*.parquet")} == before
     assert run("status", workspace).status == 0
+    assert {p.name for f in (tmp_path, tmp_path / "photos") for p in f.iterdir()} - beside <= {"n"}
 
 
 def test_a_full_disk(
@@ -140,3 +149,23 @@ def test_a_full_disk(
 def test_a_name_with_markup_and_newlines_stays_text(run: Run, tmp_path: Path) -> None:
     _, error, _ = refused(run, "ingest", tmp_path / "[red]a\nerror: b[/]", "-w", tmp_path / "w")
     assert error.endswith("[red]a?error: b[/]")
+
+
+@pytest.mark.parametrize("size", [0, 100])
+@pytest.mark.parametrize(
+    "command",
+    [["filter", "--min-side", "3"], ["filter", "--dry-run"], ["filter", "--clip", "{clip}"]],
+)
+def test_a_damaged_shard_is_named(
+    run: Run, workspace: Path, random_detector: Path, size: int, command: list[str]
+) -> None:
+    found = run("detect", workspace, "--model", random_detector, "--prompt", "cat")
+    assert found.status == 0, found.err
+    shard = workspace / "detect/part-00000.parquet"
+    os.truncate(shard, size)
+    clip = str(SAMPLE / "models/clip")
+    first, *rest = (a.replace("{clip}", clip) for a in command)
+    status, error, hint = refused(run, first, workspace, *rest)
+    assert status == 1
+    assert str(shard) in error
+    assert "delete part-00000.parquet and run the stage detect again" in hint
