@@ -5,6 +5,7 @@ import copy
 import io
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -351,3 +352,11 @@ def test_it_tells_what_was_compared() -> None:
     assert result.row.intervals["ap"] == pytest.approx([1, 1])
     assert result.row.classes["cat"].truth == result.row.classes["cat"].predicted == 1
     assert result.row.classes["dog"].ap is None
+
+
+def test_of_copies_of_one_photo_the_first_counts() -> None:
+    copies = [image(name, true(), image_id="1") for name in ("a.jpg", "b.jpg")]
+    row = replace(record("a.jpg"), image_id="1")
+    match = match_truth([row], truth_of(*copies))
+    assert [pair[1].name for pair in match.pairs] == ["a.jpg"]
+    assert [(u.name, u.reason) for u in match.unmatched] == [("b.jpg", "the same photo as a.jpg")]

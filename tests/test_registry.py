@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,11 @@ def test_every_adapter_can_be_imported() -> None:
         for target in adapters.values():
             module, _, name = target.partition(":")
             assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "chat_template.jinja"])
+def test_a_folder_with_a_pipe_is_refused_not_waited_for(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text("{}", "utf-8")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(AutolabelError, match=f"{name} is not a regular file"):
+        registry.locate("detector", str(tmp_path))

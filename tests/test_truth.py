@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,60 @@ def test_missing_and_unreadable_files_are_refused(tmp_path: Path) -> None:
     put(tmp_path / "0.txt", LABEL)
     with pytest.raises(AutolabelError, match=r"0\.png is not usable"):
         read_truth(tmp_path)
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    for name in ("a.json", "data.yaml", "a.xml"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(AutolabelError, match="not a regular file"):
+            read_truth(tmp_path / name)
+        (tmp_path / name).unlink()
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    with pytest.raises(AutolabelError, match="not a regular file"):
+        read_truth(tmp_path)
+    with (tmp_path / "sparse.yaml").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(AutolabelError, match="larger than"):
+        read_truth(tmp_path / "sparse.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", "[" * 100_000),
+        ("a.json", '{"images": [], "annotations": [], "categories": "\\ud800"}'),
+        ("data.yaml", "names: " + "[" * 5000),
+        ("data.yaml", 'names: ["\\ud800"]'),
+        ("data.yaml", "names: !!bool x"),
+        ("data.yaml", "names: !!timestamp x"),
+        ("data.yaml", "names: {.inf: cat}"),
+        ("data.yaml", "names: &a [*a]"),
+        ("data.yaml", "nc: " + "1:" * 100_000 + "1"),
+    ],
+)
+def test_what_cannot_be_parsed_is_one_error(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(AutolabelError, match=name) as raised:
+        read_truth(put(tmp_path / name, text))
+    raised.value.message.encode()
+
+
+def test_nested_aliases_cost_no_memory(tmp_path: Path) -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    for this, before in zip("bcdefghi", "abcdefgh", strict=True):
+        lines.append(f"{this}: &{this} [{', '.join([f'*{before}'] * 10)}]")
+    bomb = put(tmp_path / "data.yaml", "\n".join([*lines, "names: *i"]))
+    assert bomb.stat().st_size < 500
+    with pytest.raises(AutolabelError, match="aliases"):
+        read_truth(bomb)
+
+
+def test_an_image_that_is_listed_again_counts_once(tmp_path: Path) -> None:
+    photo(tmp_path / "0.png")
+    data = coco_of(*["0.png"] * 6)
+    data["annotations"][5]["bbox"] = [0, 0, 5, 5]
+    put(tmp_path / "annotations.json", data)
+    truth = read_truth(tmp_path)
+    (record,) = truth.records
+    assert truth.repeated == 5
+    assert record.objects.xyxy.tolist() == [BOX, [0, 0, 5, 5]]
+    assert record.ignore.tolist() == [False, False]

@@ -13,9 +13,10 @@ import autolabel
 
 PACKAGE = Path(autolabel.__file__).parent
 
-BASE = {"errors"}
+BASE = {"errors", "reading"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "reading": set(),
     "ontology": BASE,
     "types": BASE,
     "config": BASE | {"ontology"},

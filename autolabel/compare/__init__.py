@@ -68,6 +68,8 @@ def compare(
     Raises:
         AutolabelError: photos, classes or models do not fit.
     """
+    if truth.repeated:
+        say(f"evaluate: {truth.repeated} of the hand-labelled images are listed again: once counts")
     field = find_field(Call(workspace, config, engine, report, say, newest), truth)
     key = _key(field, config, engine)
     kept = workspace.path / RESULT

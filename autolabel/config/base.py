@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from autolabel import reading
 from autolabel.errors import AutolabelError, UsageError
 
 
@@ -83,14 +83,13 @@ def read_yaml(path: Path) -> Any:
         UsageError: it is not YAML.
     """
     try:
-        return yaml.safe_load(path.read_text("utf-8"))
+        return reading.read_yaml(path)
     except OSError as e:
         raise AutolabelError(
             f"{path} cannot be read: {e.strerror}", hint="name a YAML file that exists"
         ) from e
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        where = " ".join(str(e).split())
-        raise UsageError(f"{path} is not valid YAML: {where}", hint="mend that line") from e
+    except ValueError as e:
+        raise UsageError(f"{path} is not valid YAML: {e}", hint="mend that line") from e
 
 
 def _usage_error(model: type[Config], error: ValidationError, *, flags: bool) -> UsageError:

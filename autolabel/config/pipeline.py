@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, field_validator
 
 from autolabel.config.base import Config, build, read_yaml
@@ -22,6 +21,7 @@ from autolabel.config.stages import (
 )
 from autolabel.config.train import TrainConfig
 from autolabel.errors import UsageError
+from autolabel.reading import parse_yaml
 
 
 class PipelineConfig(Config):
@@ -67,8 +67,8 @@ def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
 
 def _yaml_value(text: str, value: str) -> Any:
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
+        return parse_yaml(value)
+    except ValueError:
         raise UsageError(
             f"the value in --set {text!r} is not valid YAML", hint="put the value in quotes"
         ) from None

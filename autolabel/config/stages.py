@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,6 +10,7 @@ from pydantic import Field, field_validator
 from autolabel.config.base import Config, as_list, read_yaml, scores_in_range, suggest
 from autolabel.errors import UsageError
 from autolabel.ontology import Ontology
+from autolabel.reading import parse_json
 
 
 class EngineConfig(Config):
@@ -203,7 +203,7 @@ def _ontology_data(given: str | dict[str, Any]) -> Any:
         return given
     if given.lstrip().startswith("{"):
         try:
-            return json.loads(given)
+            return parse_json(given)
         except ValueError as e:
             raise UsageError(
                 f"--ontology is not valid JSON: {e}", hint='write \'{"red blood cell": "RBC"}\''

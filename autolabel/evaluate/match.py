@@ -49,7 +49,8 @@ def match_truth(records: Iterable[Record], truth: Truth) -> Match:
 
     By the bytes first; then, for images whose bytes are in neither, by path, file name and name
     without ending, each as written and then whatever the case. A name that fits more than one
-    image on either side decides nothing, and labels for another image size are not compared.
+    image on either side decides nothing, labels for another image size are not compared, and of
+    hand-labelled copies of one photo the first counts.
     """
     known = list(records)
     usable = [record for record in known if record.usable]
@@ -61,9 +62,13 @@ def match_truth(records: Iterable[Record], truth: Truth) -> Match:
         _by_name(key, free, truth.records, found, ambiguous)
     pairs: list[Pair] = []
     unmatched: list[Unmatched] = []
+    first: dict[int, str] = {}
     for i, image in enumerate(truth.records):
         reason = _mismatch(found.get(i), image, known, ambiguous=i in ambiguous)
+        if reason is None and id(found[i]) in first:
+            reason = f"the same photo as {first[id(found[i])]}"
         if reason is None:
+            first[id(found[i])] = image.name
             pairs.append((found[i], image))
         else:
             unmatched.append(Unmatched(image.name, reason))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,12 +13,16 @@ from pycocotools import mask as rle
 
 from autolabel.errors import AutolabelError
 from autolabel.formats.labelled import FAR, LabelledImage, class_ids
+from autolabel.ops import masks as ops
 from autolabel.ops.boxes import box_areas, xywh_to_xyxy
+from autolabel.ops.images import MAX_PIXELS
 from autolabel.types import Objects, Record
 
 LISTS = ("images", "annotations", "categories")
 """The keys of a COCO file, each a list."""
 
+_LONGEST_OUTLINE = 10_000_000
+"""Pixels; filling a polygon takes some 40 bytes for each pixel of its outline."""
 _HINT = "the file must be a COCO detection file: images, annotations and categories"
 
 
@@ -98,16 +103,16 @@ def from_coco(data: Any) -> tuple[tuple[str, ...], list[LabelledImage]]:
     is taken from the segmentation; one of negative size is turned the right way round.
 
     Raises:
-        AutolabelError: a key is missing, or an id leads nowhere.
+        AutolabelError: a key is missing, an id leads nowhere, two categories have the same id, or
+            a mask does not fit its image.
     """
     images, annotations, categories = (_listed(data, key) for key in LISTS)
-    by_id = {c["id"]: str(c["name"]) for c in _with_keys(categories, "categories", "id", "name")}
+    by_id = _by_id(categories)
     rows: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for a in _with_keys(annotations, "annotations", "image_id", "category_id"):
         if a["category_id"] not in by_id:
             raise AutolabelError(
-                f"annotation {a.get('id')} has category_id {a['category_id']!r}, "
-                "which is no category",
+                f"{_called(a)} has category_id {a['category_id']!r}, which is no category",
                 hint="add the category to the file, or remove the annotation",
             )
         rows[a["image_id"]].append(a)
@@ -116,12 +121,27 @@ def from_coco(data: Any) -> tuple[tuple[str, ...], list[LabelledImage]]:
         raise AutolabelError("two images have the same id", hint="give each image its own id")
     for image_id in rows.keys() - set(known):
         raise AutolabelError(
-            f"annotation {rows[image_id][0].get('id')} has image_id {image_id!r}, "
-            "which is no image",
+            f"{_called(rows[image_id][0])} has image_id {image_id!r}, which is no image",
             hint="add the image to the file, or remove the annotation",
         )
     names = tuple(dict.fromkeys(by_id[key] for key in sorted(by_id, key=_numbers_first)))
     return names, [_image(image, rows[image["id"]], by_id) for image in images]
+
+
+def _called(annotation: Mapping[str, Any]) -> str:
+    return f"annotation {reprlib.repr(annotation.get('id'))}"
+
+
+def _by_id(categories: list[Any]) -> dict[Any, str]:
+    names: dict[Any, str] = {}
+    for c in _with_keys(categories, "categories", "id", "name"):
+        name = str(c["name"])
+        if names.setdefault(c["id"], name) != name:
+            raise AutolabelError(
+                f"category id {c['id']!r} is both {names[c['id']]!r} and {name!r}",
+                hint="give each category its own id",
+            )
+    return names
 
 
 def _numbers_first(key: Any) -> tuple[bool, Any]:
@@ -150,7 +170,7 @@ def _image(
     image: dict[str, Any], rows: Sequence[dict[str, Any]], by_id: Mapping[Any, str]
 ) -> LabelledImage:
     width, height = (_pixels(image.get(key)) for key in ("width", "height"))
-    masks = [_mask(row.get("segmentation"), width, height) for row in rows]
+    masks = [_mask(row, width, height) for row in rows]
     boxes = xywh_to_xyxy([_bbox(row, mask) for row, mask in zip(rows, masks, strict=True)])
     objects = Objects.create(
         [by_id[row["category_id"]] for row in rows],
@@ -176,38 +196,91 @@ def _bbox(row: Mapping[str, Any], mask: Any) -> list[float]:
     if given:
         try:
             box = [float(v) for v in given]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             box = []
         if len(box) == 4 and all(abs(v) < FAR for v in box):
             return box
     elif mask is not None:
         return [float(v) for v in rle.toBbox(mask)]
     raise AutolabelError(
-        f"annotation {row.get('id')} has no usable bbox: {given!r}",
+        f"{_called(row)} has no usable bbox: {reprlib.repr(given)}",
         hint="write bbox as [left, top, width, height] in pixels",
     )
 
 
-def _mask(segmentation: Any, width: int, height: int) -> Any:
+def _mask(row: Mapping[str, Any], width: int, height: int) -> Any:
     """COCO's compressed RLE object of the image's size, or None where there is none."""
+    segmentation = row.get("segmentation")
     if not segmentation or not width or not height:
         return None
     size = [height, width]
-    if isinstance(segmentation, dict):
+    try:
+        if width * height > MAX_PIXELS:
+            raise ValueError(f"a mask of {width} x {height} pixels is over {MAX_PIXELS}")
+        if not isinstance(segmentation, dict):
+            return _filled(segmentation, height, width)
         counts = segmentation.get("counts")
         if segmentation.get("size") != size or not counts:
             return None
-        if isinstance(counts, str):
-            return {"size": size, "counts": counts.encode()}
-        return rle.frPyObjects({"size": size, "counts": counts}, height, width)
+        return {"size": size, "counts": _compressed(counts, height, width)}
+    except ValueError as e:
+        raise AutolabelError(
+            f"{_called(row)}: {e}", hint="mend its segmentation, or take it away"
+        ) from None
+
+
+def _compressed(counts: Any, height: int, width: int) -> bytes:
+    """RLE that is sure to cover the image.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if isinstance(counts, str) and counts.isascii():
+        compressed = counts.encode()
+        if ops.fits([compressed], height * width)[0]:
+            return compressed
+    numbers = isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts)
+    if numbers and sum(counts) == height * width:
+        plain = {"size": [height, width], "counts": _without_empty(counts)}
+        made: bytes = rle.frPyObjects(plain, height, width)["counts"]
+        return made
+    raise ValueError(f"its RLE is damaged, or does not cover {width} x {height} pixels")
+
+
+def _without_empty(counts: Sequence[int]) -> list[int]:
+    """Runs of which only the first may be of length zero, see `ops.fits`.
+
+    >>> _without_empty([2, 0, 3, 4]), _without_empty([0, 1, 0, 0, 5])
+    ([5, 4], [0, 1, 5])
+    """
+    runs, value = [0], 0
+    for i, length in enumerate(counts):
+        if i % 2 == value:
+            runs[-1] += length
+        elif length:
+            runs.append(length)
+            value = i % 2
+    return runs
+
+
+def _filled(segmentation: Any, height: int, width: int) -> Any:
+    """Polygons as one RLE object, or None where none of them has an area.
+
+    Raises:
+        ValueError: their outline is too long to fill.
+    """
     try:
         polygons = [np.asarray(p, dtype=np.float64).ravel() for p in segmentation]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     # pycocotools takes four numbers for a box, and memory in proportion to far-off points.
     polygons = [p for p in polygons if len(p) >= 6 and len(p) % 2 == 0 and np.isfinite(p).all()]
     if not polygons:
         return None
-    reach = 2 * max(size)
-    bounded = [np.clip(p, -reach, reach).tolist() for p in polygons]
-    return rle.merge(rle.frPyObjects(bounded, height, width))
+    reach = 2 * max(height, width)
+    bounded = [np.clip(p, -reach, reach) for p in polygons]
+    closed = [np.concatenate([p, p[:2]]).reshape(-1, 2) for p in bounded]
+    outline = sum(float(np.abs(np.diff(p, axis=0)).max(axis=1).sum()) for p in closed)
+    if outline > _LONGEST_OUTLINE:
+        raise ValueError(f"the outline of its polygons is {outline:.0f} pixels long")
+    return rle.merge(rle.frPyObjects([p.tolist() for p in bounded], height, width))

@@ -71,6 +71,7 @@ def _corners(element: Any) -> list[float]:
 
 def _pixels(text: str) -> int:
     try:
-        return max(int(float(text)), 0)
+        side = int(float(text))
     except (ValueError, OverflowError):
         return 0
+    return side if 0 < side < 1_000_000 else 0

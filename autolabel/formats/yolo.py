@@ -15,6 +15,7 @@ import yaml
 from autolabel.errors import AutolabelError
 from autolabel.formats.labelled import class_ids
 from autolabel.ops.boxes import cxcywh_shares_to_xyxy, xyxy_to_cxcywh_shares
+from autolabel.reading import parse_yaml
 from autolabel.types import Objects
 
 SPLITS = ("train", "val", "test")
@@ -132,11 +133,9 @@ def from_data_yaml(text: str) -> DataYaml:
         AutolabelError: it is not YAML, or has no usable names.
     """
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        raise AutolabelError(
-            f"not valid YAML: {' '.join(str(e).split())}", hint="mend that line"
-        ) from None
+        data = parse_yaml(text)
+    except ValueError as e:
+        raise AutolabelError(f"not valid YAML: {e}", hint="mend that line") from None
     if not isinstance(data, dict):
         raise AutolabelError("no keys in it", hint="a data.yaml has names:, train: and val:")
     splits = {
@@ -152,7 +151,7 @@ def _names(given: Any) -> tuple[str, ...]:
     if isinstance(given, dict):
         try:
             by_id = {int(key): name for key, name in given.items()}
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             by_id = {}
         if sorted(by_id) == list(range(len(given))):
             given = [by_id[i] for i in range(len(by_id))]

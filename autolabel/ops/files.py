@@ -19,6 +19,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import IMAGE_SUFFIXES
+from autolabel.reading import read_regular
 
 LIST_SUFFIXES = frozenset({".txt", ".lst"})
 """Endings, in lower case, of files that hold one path a line."""
@@ -209,7 +210,7 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _read_list(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as e:
         raise _unreadable("list", path, e) from e
 

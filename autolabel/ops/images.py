@@ -8,18 +8,18 @@ import importlib
 import io
 import os
 import re
-import stat
 import struct
 import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
+
+from autolabel.reading import LARGEST_IMAGE, read_regular
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -94,18 +94,17 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         ImageError: missing, not a regular file (a pipe would wait for ever), or not readable.
     """
     try:
-        file = Path(path)
-        if stat.S_ISREG(file.stat().st_mode):
-            return file.read_bytes()
+        return read_regular(path, LARGEST_IMAGE)
     except OSError as e:
         if e.errno in (errno.ENOENT, errno.ENOTDIR):
             raise ImageError("missing") from e
         if e.errno == errno.ELOOP:
             raise ImageError("too many levels of symbolic links") from e
+        if e.errno in (errno.EINVAL, errno.EISDIR):
+            raise ImageError("not a regular file") from e
         raise ImageError(f"cannot be read: {e.strerror or _one_line(e)}") from e
     except ValueError as e:  # a NUL byte or a lone surrogate in the name
         raise ImageError(f"cannot be read: {_one_line(e)}") from e
-    raise ImageError("not a regular file")
 
 
 def content_id(data: bytes) -> str:

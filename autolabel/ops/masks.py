@@ -70,6 +70,65 @@ def iou(
     return np.asarray(rle.iou(one, other, [False] * len(other)), np.float64)
 
 
+def fits(counts: Sequence[bytes], pixels: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Which RLE are whole and cover exactly so many pixels, bool (n,).
+
+    pycocotools checks nothing: runs that end early or late keep its loops going for ever. So RLE
+    that others wrote is checked first, all at once and in time linear in its length. A run of
+    length zero is allowed at the start alone, as pycocotools writes them; elsewhere one can end a
+    comparison early.
+
+    Args:
+        counts: compressed COCO RLE.
+        pixels: height times width of each image, (n,), or of all.
+
+    >>> fits([b"013000", b"01300", b"0130001", b"013P", b"", b"9"], 9).tolist()
+    [True, False, False, False, False, True]
+    """
+    lengths = np.array([len(one) for one in counts], np.int64)
+    good = lengths > 0
+    letters = np.frombuffer(b"".join(counts), np.uint8).astype(np.int64) - 48
+    if not len(letters):
+        return good
+    owner = np.repeat(np.arange(len(counts)), lengths)
+    # Five bits a letter, low ones first, and a sixth that says whether more follow.
+    last_letter = np.concatenate([owner[1:] != owner[:-1], [True]])
+    more = (letters & 32) != 0
+    good[owner[(letters < 0) | (letters > 63) | (last_letter & more)]] = False
+    ends = np.flatnonzero(~more | last_letter)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    good[owner[ends[ends - starts > 6]]] = False  # over 32 bits
+    place = np.minimum(np.arange(len(letters)) - np.repeat(starts, ends - starts + 1), 6)
+    values = np.add.reduceat((letters & 31) << (5 * place), starts)
+    negative = (letters[ends] & 16) != 0
+    values -= negative * (1 << (5 * np.minimum(ends - starts + 1, 7)))
+    return good & _add_up(values, owner[ends], np.broadcast_to(pixels, len(counts)))
+
+
+def _add_up(
+    steps: npt.NDArray[np.int64], owner: npt.NDArray[np.int64], pixels: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Whether the runs behind the steps of each owner are positive and cover its pixels.
+
+    From the fourth on, a step is the difference to the run before the last.
+    """
+    first = np.searchsorted(owner, np.arange(len(pixels)))
+    nth = np.arange(len(steps)) - first[owner]
+    sums = steps.copy()
+    for parity in (0, 1):
+        sums[parity::2] = np.cumsum(steps[parity::2])
+    # What the sums held before the owner's own chain: run 1, 3, … and run 2, 4, … each are one.
+    before = np.where(nth % 2 == 1, first[owner] - 1, first[owner])
+    base = np.where(before >= 0, sums[np.maximum(before, 0)], 0)
+    runs = np.where(nth == 0, steps, sums - base)
+    wrong = (runs < 0) | (runs > pixels[owner]) | ((runs == 0) & (nth > 0))
+    fine = np.ones(len(pixels), bool)
+    fine[owner[wrong]] = False
+    covered = np.concatenate([[0], np.cumsum(np.where(wrong, 0, runs))])
+    end = np.searchsorted(owner, np.arange(len(pixels)), side="right")
+    return np.asarray(fine & (covered[end] - covered[first] == pixels))
+
+
 def cut(
     mask: npt.NDArray[np.bool_], box_xyxy: npt.NDArray[np.float32], margin: float
 ) -> npt.NDArray[np.bool_]:

@@ -238,6 +238,12 @@ def _local(task: str, name: str, folder: Path) -> Located:
             f"{name} has no config.json, so it is not a model folder",
             hint="name the folder that save_pretrained wrote, or one from `autolabel models`",
         )
+    for entry in sorted(folder.iterdir()):
+        if entry.exists() and not entry.is_file() and not entry.is_dir():
+            raise AutolabelError(
+                f"{name} is not a model folder: {entry.name} is not a regular file",
+                hint="take it away; opening it may wait for ever",
+            )
     return Located(task, folder.resolve().name, folder, f"sha256:{folder_digest(folder)}")
 
 

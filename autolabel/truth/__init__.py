@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autolabel.errors import AutolabelError
 from autolabel.formats.coco import LISTS, from_coco
 from autolabel.formats.voc import from_voc
@@ -27,6 +29,7 @@ from autolabel.truth.image import (
     visible,
 )
 from autolabel.truth.yolo import yolo_bare, yolo_yaml
+from autolabel.types import Objects
 
 __all__ = ["Truth", "TruthImage", "read_truth"]
 
@@ -41,11 +44,19 @@ _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Hand labels: the classes that people looked for, and the images that they looked at."""
+    """Hand labels: the classes that people looked for, and the images that they looked at.
+
+    Attributes:
+        names: classes in the order of their ids.
+        records: the images, none twice.
+        path: where they were read from.
+        repeated: how many more times images were listed; see `read_truth`.
+    """
 
     names: tuple[str, ...]
     records: tuple[TruthImage, ...]
     path: Path
+    repeated: int = 0
 
 
 def read_truth(path: Path) -> Truth:
@@ -61,6 +72,9 @@ def read_truth(path: Path) -> Truth:
       is background, as it is for trainers;
     - a folder of VOC ``.xml`` files, or one with such a folder (``Annotations/``) and its images
       in ``JPEGImages/`` or ``images/`` beside it.
+
+    An image that is listed more than once counts once, with the labels of all its entries, equal
+    ones once.
 
     Raises:
         AutolabelError: none of these, more than one of these, or something in it is wrong.
@@ -79,7 +93,38 @@ def read_truth(path: Path) -> Truth:
     names, images = reader()
     if not images:
         raise AutolabelError(f"the hand labels in {path} name no image", hint=_LAYOUTS)
-    return Truth(names, tuple(images), path)
+    once = _once(images)
+    return Truth(names, once, path, repeated=len(images) - len(once))
+
+
+def _once(images: Sequence[TruthImage]) -> tuple[TruthImage, ...]:
+    """Each image once, in the order of their first entries."""
+    entries: dict[Path | str, list[TruthImage]] = {}
+    for image in images:
+        entries.setdefault(image.path or image.name, []).append(image)
+    return tuple(_merged(same) for same in entries.values())
+
+
+def _merged(entries: Sequence[TruthImage]) -> TruthImage:
+    """One entry with the labels of all."""
+    if len(entries) == 1:
+        return entries[0]
+    rows: dict[tuple[Any, ...], tuple[TruthImage, int]] = {}
+    for entry in entries:
+        for i, (label, box) in enumerate(
+            zip(entry.objects.label, entry.objects.xyxy.tolist(), strict=True)
+        ):
+            rows.setdefault((label, *box, entry.objects.mask[i]), (entry, i))
+    picked = [(entry.objects, i) for entry, i in rows.values()]
+    objects = Objects.create(
+        [o.label[i] for o, i in picked],
+        [o.score[i] for o, i in picked],
+        [o.xyxy[i] for o, i in picked],
+        mask=[o.mask[i] for o, i in picked],
+    )
+    return replace(
+        entries[0], objects=objects, ignore=np.array([e.ignore[i] for e, i in rows.values()], bool)
+    )
 
 
 Reader = Callable[[], Labels]

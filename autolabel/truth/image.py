@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from autolabel.errors import AutolabelError
 from autolabel.formats.labelled import LabelledImage, inner_path
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
+from autolabel.reading import LARGEST_JSON, LARGEST_TEXT, parse_json, read_regular
 from autolabel.types import Objects
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def blamed_on(file: Path, read: Callable[[], T]) -> T:
 def read_json(file: Path) -> Any:
     """The content of a JSON file."""
     try:
-        return json.loads(read_file(file))
+        return parse_json(read_file(file, LARGEST_JSON))
     except ValueError as e:
         raise AutolabelError(
             f"{file} is not valid JSON: {e}", hint="mend the file, or take it away"
@@ -112,10 +112,10 @@ def read_text(file: Path) -> str:
         raise AutolabelError(f"{file} is not UTF-8 text", hint="save it as UTF-8") from None
 
 
-def read_file(file: Path) -> bytes:
-    """The bytes of a file."""
+def read_file(file: Path, largest: int = LARGEST_TEXT) -> bytes:
+    """The bytes of a regular file of at most `largest` bytes."""
     try:
-        return file.read_bytes()
+        return read_regular(file, largest)
     except OSError as e:
         raise AutolabelError(
             f"{file} cannot be read: {e.strerror}", hint="make it readable, or name other labels"

@@ -159,3 +159,73 @@ def test_no_file_name_leads_out_of_its_folder(name: str) -> None:
         assert not inner.is_absolute()
         assert ".." not in str(inner).replace("\\", "/").split("/")
         assert "\0" not in str(inner)
+
+
+BOX_30X40 = np.zeros((30, 40), np.uint8)
+BOX_30X40[5:15, 10:20] = 1
+WHOLE = rle.encode(np.asfortranarray(BOX_30X40))["counts"].decode()
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        WHOLE[:-1],
+        WHOLE[:-2],
+        WHOLE + "1",
+        WHOLE[:-1] + chr(ord(WHOLE[-1]) + 1),
+        WHOLE[:-1] + chr(ord(WHOLE[-1]) - 1),
+        WHOLE + "é",
+        "\ud800",
+        "PPPPPPPPPPPPPPPP",
+        [305, 10, 884],
+        [305, 10, 886],
+        [305, -10, 905],
+        [10**400, 10],
+        ["a", None],
+        [float("nan")],
+        7,
+        {},
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused_before_it_is_decoded(counts: Any) -> None:
+    mask = {"size": [30, 40], "counts": counts}
+    if counts == {}:  # no counts at all: the box alone
+        assert (
+            from_coco(annotated(bbox=[1, 2, 3, 4], segmentation=mask))[1][0].objects.mask[0] is None
+        )
+        return
+    with pytest.raises(AutolabelError, match="annotation 1: its RLE"):
+        from_coco(annotated(bbox=[1, 2, 3, 4], segmentation=mask))
+
+
+@pytest.mark.parametrize("counts", [WHOLE, [1, 0, 304, 10, 885], [305, 10, 0, 0, 885]])
+def test_whole_masks_are_taken(counts: Any) -> None:
+    mask = {"size": [30, 40], "counts": counts}
+    ((_, (image,)),) = [from_coco(annotated(bbox=[1, 2, 3, 4], segmentation=mask))]
+    assert rle.area({"size": [30, 40], "counts": image.objects.mask[0]}) in (10, 100)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"bbox": [10**400, 0, 1, 1]},
+        {"id": [[[[1]]]], "bbox": json.loads("[" * 900 + "]" * 900)},
+    ],
+)
+def test_odd_boxes_are_one_error(fields: dict[str, Any]) -> None:
+    with pytest.raises(AutolabelError, match="no usable bbox"):
+        from_coco(annotated(**fields))
+
+
+def test_outlines_without_end_are_refused() -> None:
+    zigzag = [0, 0, 9e9, 9e9] * 5000
+    data = annotated(bbox=[1, 2, 3, 4], segmentation=[zigzag])
+    data["images"][0] |= {"width": 10_000, "height": 10_000}
+    with pytest.raises(AutolabelError, match="outline"):
+        from_coco(data)
+
+
+def test_a_category_id_of_two_names_is_refused() -> None:
+    twice = [{"id": 9, "name": "dog"}, {"id": 9, "name": "cat"}]
+    with pytest.raises(AutolabelError, match="category id 9 is both 'dog' and 'cat'"):
+        from_coco(coco(categories=twice))

@@ -433,11 +433,11 @@ def test_read_bytes_of_a_device_and_of_a_file_as_folder(tmp_path):
 
 def test_read_bytes_without_permission(tmp_path, monkeypatch):
     # root reads whatever the mode says, so the refusal is played
-    def refuse(self: Path) -> bytes:
+    def refuse(path: Path, flags: int) -> int:
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "a.jpg").write_bytes(JPEG)
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(ImageError, match=r"^cannot be read: Permission denied$"):
         read_bytes(tmp_path / "a.jpg")
 

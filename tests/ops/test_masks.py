@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from autolabel.ops.masks import areas, boxes, clean, decode, encode, iou
+from autolabel.ops.masks import areas, boxes, clean, decode, encode, fits, iou
 
 Masks = npt.NDArray[np.bool_]
 
@@ -84,3 +84,22 @@ def test_a_bay_at_the_border_is_no_hole() -> None:
     tidy = clean(mask, 0, 3)
     assert not tidy[2, 0]
     assert tidy[2, 3]
+
+
+def test_damaged_runs_are_told_from_whole_ones() -> None:
+    rng = np.random.default_rng(0)
+    whole: list[bytes] = []
+    pixels: list[int] = []
+    for _ in range(300):
+        height, width = rng.integers(1, 60, 2)
+        dense = rng.random((1, height, width)) < rng.choice([0, 0.01, 0.1, 0.5, 1])
+        whole += encode(dense)
+        pixels.append(height * width)
+    assert fits(whole, pixels).all()
+    assert not fits(whole, np.array(pixels) + 1).any()
+    assert not fits([one[:-1] for one in whole], pixels).any()
+    again = [fits([one], size)[0] for one, size in zip(whole, pixels, strict=True)]
+    assert all(again)
+    assert fits([], 5).shape == (0,)
+    # Differences of 2^64 that would add up to the right sum if the integers wrapped round.
+    assert not fits([b"oooooooooooooooooooo0" * 9], 9).any()
