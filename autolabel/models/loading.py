@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from pickle import UnpicklingError
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from transformers import CONFIG_MAPPING
 from transformers.utils import logging
 
 from autolabel.errors import AutolabelError
@@ -16,6 +18,13 @@ from autolabel.registry import Located
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
+
+TWINS = {
+    "prompt_encoder.shared_embedding.positional_embedding": (
+        "shared_image_embedding.positional_embedding"
+    ),
+}
+"""Weights that transformers up to 4.57 kept once for both names, of SAM 2 and its kin."""
 
 
 def load(
@@ -36,9 +45,10 @@ def load(
             transformers would fill them with random numbers.
     """
     try:
+        config = _config(located.path)
         # Left to itself, the library asks on the terminal whether a checkpoint's code may run.
         processor = processor_class.from_pretrained(
-            located.path, local_files_only=True, trust_remote_code=False
+            located.path, local_files_only=True, trust_remote_code=False, **config
         )
         model, info = model_class.from_pretrained(
             located.path,
@@ -48,6 +58,7 @@ def load(
             weights_only=True,
             dtype=torch.float32,
             output_loading_info=True,
+            **config,
         )
     except ImportError as e:
         raise _package_missing(located.name, e) from e
@@ -58,6 +69,7 @@ def load(
         ) from e
     # A pooler on top is not used, and many checkpoints come without one.
     missing = sorted(k for k in info["missing_keys"] if not k.startswith("pooler."))
+    missing = _filled_from_twins(model, missing)
     if missing:
         raise AutolabelError(
             f"model {located.name} lacks {len(missing)} weights, {missing[0]} for one",
@@ -86,6 +98,38 @@ def _package_missing(model: str, error: ImportError) -> AutolabelError:
     return AutolabelError(
         f"model {model} needs a package that is not installed", hint=f"pip install {package}"
     )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The configuration, where transformers would ask the hub to make it out.
+
+    Of a timm backbone that is given with arguments of its own, as by the published OmDet-Turbo, it
+    asks whether the backbone's name is a repository, each time that it loads.
+    """
+    file = folder / "config.json"
+    content = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    options = content.get("backbone_kwargs")
+    if not isinstance(options, dict) or not options or content.get("backbone_config"):
+        return {}
+    if not content.get("use_timm_backbone"):
+        return {}
+    plain = {
+        k: v
+        for k, v in content.items()
+        if k not in ("backbone", "backbone_kwargs", "use_timm_backbone", "use_pretrained_backbone")
+    }
+    backbone = {"model_type": "timm_backbone", "backbone": content.get("backbone"), **options}
+    config = CONFIG_MAPPING[content["model_type"]].from_dict({**plain, "backbone_config": backbone})
+    return {"config": config}
+
+
+def _filled_from_twins(model: Any, missing: list[str]) -> list[str]:
+    """Fill missing weights from the same ones under another name; what then still is missing."""
+    weights = model.state_dict()
+    for name in missing:
+        if name in TWINS and TWINS[name] not in missing:
+            weights[name].copy_(weights[TWINS[name]])
+    return [name for name in missing if name not in TWINS or TWINS[name] in missing]
 
 
 def pickled(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+from transformers import AutoModelForZeroShotObjectDetection, OmDetTurboProcessor
 
 from autolabel.models.device import resolve
 from autolabel.models.loading import load
@@ -47,7 +47,7 @@ class OmDetTurbo:
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
         self.processor, self.model = load(
-            located, AutoProcessor, AutoModelForZeroShotObjectDetection, self.device
+            located, OmDetTurboProcessor, AutoModelForZeroShotObjectDetection, self.device
         )
         self._passes: tuple[str, list[Pass]] = ("", [])
 
