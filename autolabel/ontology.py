@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,13 +64,29 @@ class Ontology:
 
     @classmethod
     def from_prompts(cls, prompts: Sequence[str], negatives: Sequence[str] = ()) -> Ontology:
-        """Build from command-line text: ``cat`` or ``CLASS=prompt, prompt``."""
+        """Build from command-line text: ``cat`` or ``CLASS=prompt, prompt``.
+
+        Raises:
+            UsageError: a text lists several things, which would become one class of that name. An
+                ontology file may state such names.
+        """
         classes: dict[str, tuple[str, ...]] = {}
         for text in prompts:
             name, equals, rest = text.partition("=")
             given = rest.split(",") if equals else [name]
+            if len(_parts(name)) > 1 or (not equals and name.rstrip().endswith(".")):
+                raise _several(text, _parts(name))
+            for prompt in given:
+                if len(_parts(prompt)) > 1:
+                    raise _several(text, [p for one in given for p in _parts(one)], name)
             name = _tidy(name)
             classes[name] = classes.get(name, ()) + tuple(_tidy(p) for p in given)
+        for text in negatives:
+            if len(parts := _parts(text)) > 1:
+                raise UsageError(
+                    f"--negative {text!r} lists {len(parts)} things",
+                    hint=f"repeat it: {' '.join(f'--negative {_quoted(p)}' for p in parts)}",
+                )
         return cls(classes, tuple(_tidy(n) for n in negatives))
 
     @classmethod
@@ -139,6 +156,34 @@ class Ontology:
     def fingerprint(self) -> str:
         """Text that is equal for equal ontologies, order included."""
         return json.dumps(self.to_mapping(), ensure_ascii=False)
+
+
+_BETWEEN = re.compile(r"[,;]|\s\.(?=\s|$)|\.$|(?<=\w{3})\.\s")
+"""What stands between things in a list; the point of ``St. Bernard`` or ``no. 5`` does not."""
+
+
+def _parts(text: str) -> list[str]:
+    """
+    >>> _parts("red cell, cat"), _parts("cat . dog ."), _parts("cat. dog"), _parts("St. Bernard")
+    (['red cell', 'cat'], ['cat', 'dog'], ['cat', 'dog'], ['St. Bernard'])
+    """
+    return [part for one in _BETWEEN.split(text.strip()) if (part := _tidy(one))]
+
+
+def _several(text: str, parts: Sequence[str], name: str = "") -> UsageError:
+    """The refusal of a prompt that lists things, with the spellings that are meant."""
+    each = " ".join(f"--prompt {_quoted(p)}" for p in parts)
+    together = f'--prompt "{_tidy(name) or "NAME"}={", ".join(parts)}"'
+    if len(parts) < 2:
+        return UsageError(f"--prompt {text!r} ends with a point", hint=f"write {each}")
+    return UsageError(
+        f"--prompt {text!r} lists {len(parts)} things, and would be one class of that name",
+        hint=f"{len(parts)} classes: {each}; one class with several prompts: {together}",
+    )
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if " " in text else text
 
 
 def _tidy(text: str) -> str:

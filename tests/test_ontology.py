@@ -59,6 +59,44 @@ def test_what_is_no_ontology_is_refused_with_a_hint(build, message: str) -> None
     assert e.value.hint
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "red blood cell, platelet",
+        "red blood cell . platelet .",
+        "red blood cell. platelet.",
+        "red blood cell; platelet",
+    ],
+)
+def test_a_list_of_things_is_no_class_and_both_spellings_are_told(text: str) -> None:
+    with pytest.raises(UsageError, match="lists 2 things") as e:
+        Ontology.from_prompts(["cat", text])
+    assert '2 classes: --prompt "red blood cell" --prompt platelet;' in e.value.hint
+    assert e.value.hint.endswith('--prompt "NAME=red blood cell, platelet"')
+    # an ontology file says what it means
+    assert Ontology.from_mapping({"classes": [text]}).names == (text,)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "negatives", "hint"),
+    [
+        (["X=a . b, c"], [], '--prompt "X=a, b, c"'),
+        (["cell, platelet=platelet"], [], "--prompt cell --prompt platelet"),
+        (["cat."], [], "--prompt cat"),
+        (["cat"], ["smudge, dust speck"], '--negative smudge --negative "dust speck"'),
+    ],
+)
+def test_lists_elsewhere(prompts: list[str], negatives: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as e:
+        Ontology.from_prompts(prompts, negatives)
+    assert hint in e.value.hint
+
+
+@pytest.mark.parametrize("text", ["St. Bernard", "no. 5 bolt", "3.5 inch disk", "T.V"])
+def test_a_point_within_a_name_stays(text: str) -> None:
+    assert Ontology.from_prompts([text]).names == (text,)
+
+
 def test_ids_keep_their_order_when_only_the_order_differs() -> None:
     stored = Ontology.from_prompts(["b", "a"])
     assert Ontology.from_prompts(["a", "b"]).ordered_like(stored).names == ("b", "a")

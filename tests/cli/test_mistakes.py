@@ -60,6 +60,8 @@ def refused(run: Run, *arguments: object) -> tuple[int, str, str]:
         (["status", ""], 2, "a path is empty", "folder"),
         (["detect", "{t}/ws"], 2, "nothing to look for", "--prompt"),
         (["detect", "{t}/ws", "--promt", "cat"], 2, "--promt", "--prompt"),
+        (["detect", "{t}/ws", "--prompt", "cat, dog"], 2, "lists 2 things", "--prompt dog;"),
+        (["detect", "{t}/ws", "--prompt", "cat . dog ."], 2, "lists 2 things", "NAME=cat, dog"),
         (
             ["detect", "{t}/ws", "--prompt", "cat", "--box-threshold", "2"],
             2,
