@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import functools
 import hashlib
 import importlib
 import io
+import logging
 import os
 import re
 import struct
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
+from autolabel.ops.memory import MAX_BYTES, Room, needed_bytes
+from autolabel.ops.rgb import ORIENTATIONS, upright_rgb
 from autolabel.reading import LARGEST_IMAGE, read_regular
 
 Pixels = npt.NDArray[np.uint8]
@@ -72,19 +78,15 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 _ORIENTATION = 0x0112
-_UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a, 1),
-}
-"""EXIF orientation -> how to turn stored pixels upright."""
+_READ_EVERYWHERE = frozenset({1, 5, 7, 8, 32773, 32946})
+"""Compressions of a TIFF that every trainer reads: none, LZW, JPEG, deflate, PackBits."""
 
 _QUIET = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif)\."), 0)
 _quiet_lock = threading.Lock()
+_room = Room(MAX_BYTES)
+
+# Without a handler of its own, Python prints what PIL logs of hostile files.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -127,19 +129,34 @@ def decode(data: bytes) -> Pixels:
       [0, 255] are kept, others are stretched from their minimum to their maximum; NaN is black.
     - Everything else is converted by PIL.
 
+    Frames and pages after the first are not looked at, whatever their state. Threads that decode
+    side by side wait for one another where they would take more than `MAX_BYTES` together.
+
     Raises:
-        ImageError: not an image, damaged, truncated or over `MAX_PIXELS`.
+        ImageError: not an image, damaged, truncated, over `MAX_PIXELS`, or more than `MAX_BYTES`
+            are needed to decode it.
+    """
+    with decoded(data) as pixels:
+        return pixels
+
+
+@contextmanager
+def decoded(data: bytes) -> Iterator[Pixels]:
+    """`decode`, whose share of the memory is held until the pixels are no longer needed.
+
+    For whoever looks at the pixels and lets them go; nothing else may be decoded meanwhile by the
+    same thread.
     """
     kind = _kind(data)
     image = _open(kind, data)
-    try:
-        image.load()
-        orientation = _orientation(image)
-        rgb = _to_rgb(image)
-    except Exception as e:  # PIL's plugins raise nearly anything on hostile bytes
-        raise ImageError(_complaint(kind, e)) from e
-    turn = _UPRIGHT.get(orientation)
-    return np.array(turn(rgb) if turn else rgb, order="C")
+    with _room.of(needed_bytes(image)):
+        try:
+            image.load()
+            pixels = upright_rgb(image, _orientation(image))
+        except Exception as e:  # PIL's plugins raise nearly anything on hostile bytes
+            raise ImageError(_complaint(kind, e)) from e
+        del image
+        yield pixels
 
 
 def read_image(path: str | os.PathLike[str], image_id: str | None = None) -> Pixels:
@@ -169,7 +186,7 @@ def is_plain(data: bytes) -> bool:
     """Whether every trainer reads the same pixels from these bytes as `decode` does.
 
     True for one frame of 8-bit grey or RGB without transparency, palette or EXIF rotation, in a
-    JPEG, PNG, WebP, BMP or TIFF file. Only the header is looked at.
+    JPEG, PNG, WebP, BMP or TIFF file, the last in a compression that OpenCV has too.
 
     Raises:
         ImageError: not an image, or its header is damaged.
@@ -179,15 +196,24 @@ def is_plain(data: bytes) -> bool:
         return False
     image = _open(kind, data)
     try:
-        return (
-            image.mode in ("L", "RGB")
-            and not image.has_transparency_data
-            and getattr(image, "n_frames", 1) == 1
-            and _has_plain_samples(kind, image, data)
-            and _orientation(image) == 1
-        )
-    except Exception as e:  # as in decode: PNG reads on to its last chunk for the orientation
+        if (
+            image.mode not in ("L", "RGB")
+            or image.has_transparency_data
+            or not _has_plain_samples(kind, image, data)
+        ):
+            return False
+        with _room.of(needed_bytes(image)):  # a PNG is read to its end for the orientation
+            return _orientation(image) == 1 and _is_single(image)
+    except Exception as e:  # as in decode
         raise ImageError(_complaint(kind, e)) from e
+
+
+def _is_single(image: ImageFile.ImageFile) -> bool:
+    """Whether there is one frame; a page that is broken is one more."""
+    try:
+        return getattr(image, "n_frames", 1) == 1
+    except Exception:  # as in decode
+        return False
 
 
 def _has_plain_samples(kind: _Kind, image: ImageFile.ImageFile, data: bytes) -> bool:
@@ -199,7 +225,12 @@ def _has_plain_samples(kind: _Kind, image: ImageFile.ImageFile, data: bytes) -> 
     if kind is _TIFF:
         tags: Any = getattr(image, "tag_v2", {})
         bits, photometric, sample_format = tags.get(258, (1,)), tags.get(262), tags.get(339, (1,))
-        return set(bits) == {8} and photometric in (1, 2) and set(sample_format) == {1}
+        return (
+            set(bits) == {8}
+            and photometric in (1, 2)
+            and set(sample_format) == {1}
+            and tags.get(259, 1) in _READ_EVERYWHERE
+        )
     return True
 
 
@@ -227,6 +258,8 @@ def _open(kind: _Kind, data: bytes) -> ImageFile.ImageFile:
     identify" for a damaged header, and take its pixel limit from a global.
     """
     _hush_plugins()
+    if kind is _TIFF:
+        _hush_libtiff()
     try:
         plugin = importlib.import_module(kind.module)
     except ImportError as e:
@@ -238,6 +271,14 @@ def _open(kind: _Kind, data: bytes) -> ImageFile.ImageFile:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError(f"{width} x {height} pixels is over the limit of {MAX_PIXELS}")
+    try:
+        needed = needed_bytes(image)
+    except Exception as e:  # tags that are not what they should be
+        raise ImageError(_complaint(kind, e)) from e
+    if needed > MAX_BYTES:
+        raise ImageError(
+            f"decoding it takes {needed / 1e9:.1f} GB, over the limit of {MAX_BYTES / 1e9:.1f} GB"
+        )
     return image
 
 
@@ -247,30 +288,7 @@ def _orientation(image: ImageFile.ImageFile) -> int:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # as in decode
         return 0
-    return value if isinstance(value, int) and value in _UPRIGHT else 1
-
-
-def _to_rgb(image: Image.Image) -> Pixels:
-    if image.mode.startswith("I"):  # I and I;16, I;16B, I;16L, I;16N
-        grey = np.clip(np.asarray(image), 0, 65535).astype(np.uint16) >> 8
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-    if image.mode == "F":
-        return np.repeat(_float_to_byte(np.asarray(image))[..., None], 3, axis=2)
-    if image.has_transparency_data:
-        # RGBA first: from a palette straight to RGB, PIL drops per-entry alpha.
-        canvas = Image.new("RGBA", image.size, "white")
-        canvas.alpha_composite(image.convert("RGBA"))
-        image = canvas
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _float_to_byte(values: npt.NDArray[np.float32]) -> Pixels:
-    finite = values[np.isfinite(values)].astype(np.float64)
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    if low >= 0 and high <= 255:
-        low, high = 0.0, 1.0 if high <= 1 else 255.0
-    scaled = (values.astype(np.float64) - low) * (255 / (high - low) if high > low else 0.0)
-    return np.rint(np.clip(np.nan_to_num(scaled, posinf=255, neginf=0), 0, 255)).astype(np.uint8)
+    return value if isinstance(value, int) and value in ORIENTATIONS else 1
 
 
 def _complaint(kind: _Kind, error: Exception) -> str:
@@ -297,3 +315,19 @@ def _hush_plugins() -> None:
         with _quiet_lock:
             if list(warnings.filters[:1]) != [_QUIET]:
                 warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
+
+
+@functools.cache
+def _hush_libtiff() -> None:
+    """Take from libtiff its habit of writing what it dislikes straight to standard error.
+
+    No handler at all is a state that the library provides for; it is set once for the process, so
+    threads cannot race. Where PIL was built so that the library cannot be reached, it talks on.
+    """
+    with suppress(AttributeError, OSError, ImportError):
+        core = importlib.import_module("PIL._imaging")
+        library = ctypes.CDLL(core.__file__)
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            setter = getattr(library, name)
+            setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+            setter(None)

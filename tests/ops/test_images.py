@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
 import struct
+import subprocess
 import sys
+import time
 import warnings
 import zlib
 from collections.abc import Callable
@@ -31,6 +34,7 @@ from autolabel.ops.images import (
     read_image,
     true_suffix,
 )
+from autolabel.ops.memory import Room, needed_bytes
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 4, 3), dtype=np.uint8)  # taller than wide
@@ -446,3 +450,136 @@ def test_read_bytes_without_permission(tmp_path, monkeypatch):
 def test_read_bytes_of_impossible_names(name):
     with pytest.raises(ImageError, match=r"^cannot be read: "):
         read_bytes(name)
+
+
+# -- bombs: little on disk, much in memory ------------------------------------------------------
+
+
+def float_tiff(side: int) -> bytes:
+    return encoded(np.zeros((side, side), np.float32), "TIFF", compression="tiff_adobe_deflate")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no getrusage")
+def test_decoding_takes_no_more_memory_than_was_foreseen(tmp_path):
+    side = 4000
+    bombs = {"png": one_bit_png(side, side), "tiff": float_tiff(side)}
+    for name, data in bombs.items():
+        (tmp_path / name).write_bytes(data)
+        assert len(data) < 100_000
+    script = """if True:
+        import resource, sys
+        from pathlib import Path
+        from autolabel.ops import images
+        from autolabel.ops.memory import needed_bytes
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        images.decode(Path(sys.argv[1]).read_bytes())  # what the libraries take
+        before = peak()
+        for name in sys.argv[2:]:
+            data = Path(name).read_bytes()
+            needed = needed_bytes(images._open(images._kind(data), data))
+            assert images.decode(data).shape == (4000, 4000, 3)
+            print(name, (peak() - before) / 1e6, needed / 1e6)
+            assert peak() - before < needed < 16e6 * 20
+    """
+    (tmp_path / "small").write_bytes(encoded(np.zeros((9, 9), np.float32), "TIFF"))
+    files = ["small", *bombs]
+    command = [sys.executable, "-c", script, *(str(tmp_path / name) for name in files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_what_takes_too_much_memory_is_refused_before_it_is_decoded(monkeypatch, mode):
+    data = encoded(Image.new(mode, (2000, 2000)), "TIFF", compression="tiff_adobe_deflate")
+    image = images._open(images._kind(data), data)
+    needed = needed_bytes(image)
+    monkeypatch.setattr(images, "MAX_BYTES", needed)
+    monkeypatch.setattr(images, "upright_rgb", lambda *_: PIXELS)
+    decode(data)
+    monkeypatch.setattr(images, "MAX_BYTES", needed - 1)
+    monkeypatch.setattr(images, "upright_rgb", None)
+    for look in (decode, is_plain):
+        with pytest.raises(ImageError, match=r"^decoding it takes 0\.\d GB, over the limit of 0\."):
+            look(data)
+
+
+def test_a_tile_that_is_larger_than_the_picture_is_counted():
+    tags = {256: 32, 257: 32, 258: 32, 259: 8, 262: 1, 277: 1, 339: 3}  # 32 x 32, grey, float
+    tags |= {322: 1 << 20, 323: 1 << 20, 324: 8, 325: 4}  # in one tile of 2^20 x 2^20
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    ifd = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    with pytest.raises(ImageError, match=r"^decoding it takes 4398\.\d GB, over the limit of 2\.1"):
+        decode(b"II*\0" + struct.pack("<I", 8) + ifd)
+
+
+def test_threads_share_the_memory(monkeypatch):
+    monkeypatch.setattr(images, "_room", Room(1))  # less than any picture takes: one at a time
+    inside, most = [0], [0]
+    convert = images.upright_rgb
+
+    def watched(*arguments: Any) -> npt.NDArray[np.uint8]:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.002)
+        inside[0] -= 1
+        return convert(*arguments)
+
+    monkeypatch.setattr(images, "upright_rgb", watched)
+    with ThreadPoolExecutor(8) as pool:
+        assert {a.shape for a in pool.map(decode, [PNG] * 16)} == {SMOOTH.shape}
+    assert most[0] == 1
+
+
+def test_who_fails_gives_the_memory_back():
+    for _ in range(3):
+        with pytest.raises(ImageError):
+            decode(JPEG[: len(JPEG) // 2])
+    assert images._room._taken == 0
+
+
+# -- TIFF: compressions and pages ---------------------------------------------------------------
+
+COMPRESSIONS = ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd", "lzma"]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_tiff_is_plain_only_where_opencv_reads_it(compression):
+    cv2 = pytest.importorskip("cv2", reason="comes with autolabel[train]")
+    data = encoded(SMOOTH, "TIFF", compression=compression)
+    assert decode(data).shape == SMOOTH.shape
+    assert is_plain(data) is (compression not in ("zstd", "lzma"))
+    if is_plain(data):
+        seen = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        np.testing.assert_array_equal(seen[..., ::-1], decode(data))
+
+
+def tiff_with_a_broken_page() -> bytes:
+    """Two pages, the second of which lies behind the end of the file."""
+    page = Image.fromarray(SMOOTH)
+    data = bytearray(encoded(page, "TIFF", save_all=True, append_images=[page]))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * entries, len(data) - 3)
+    return bytes(data)
+
+
+def test_the_first_page_is_the_picture_whatever_the_others_are():
+    data = tiff_with_a_broken_page()
+    np.testing.assert_array_equal(decode(data), SMOOTH)
+    assert not is_plain(data)
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_the_libraries_below_write_nothing_to_the_terminal(capfd, compression):
+    data = encoded(SMOOTH, "TIFF", compression=compression)
+    half, hole = data[: len(data) // 2], bytearray(data)
+    hole[20:60] = b"\0" * 40
+    huge = encoded(np.array([[np.inf, -3e38], [3e38, np.nan]], np.float32), "TIFF")
+    many = bytearray(encoded(SMOOTH, "TIFF"))
+    where = many.find(struct.pack("<HHI", 277, 3, 1))
+    many[where + 8] = 200  # samples per pixel
+    for damaged in (half, bytes(hole), huge, bytes(many)):
+        with contextlib.suppress(ImageError):
+            decode(damaged)
+    assert capfd.readouterr() == ("", "")
