@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -520,6 +520,84 @@ def test_a_forged_marker_or_journal_removes_nothing(made: Fixture, files: Any) -
         if old:
             path.write_text(old)
     assert len(list((made.root / "photos").iterdir())) == 5
+
+
+def plant(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def planted_marker(out: Path, away: Path) -> None:
+    """A folder of theirs in the place of images/, and a note that all in it was exported."""
+    out.mkdir()
+    (out / "images").symlink_to(away)
+    plant(out / MARKER, {"format": "coco", "files": ["images/0000.png", "images/x/0001.png"]})
+
+
+def planted_inner_link(out: Path, away: Path) -> None:
+    (out / "images").mkdir(parents=True)
+    (out / "images" / "old").symlink_to(away)
+    plant(out / MARKER, {"format": "coco", "files": ["images/old/0000.png"]})
+
+
+def planted_journal(out: Path, away: Path) -> None:
+    """A commit that moves their photos into the dataset."""
+    files = ["images/train/0000.png"]
+    marker = {"format": "coco", "files": files}
+    plant(out / STAGING / "commit.json", {"gone": [], "marker": marker})
+    (out / STAGING / "images").mkdir()
+    (out / STAGING / "images" / "train").symlink_to(away)
+
+
+def planted_staging(out: Path, away: Path) -> None:
+    out.mkdir()
+    (out / STAGING).symlink_to(away)
+
+
+def planted_lock(out: Path, away: Path) -> None:
+    out.mkdir()
+    (out / ".autolabel-export.lock").symlink_to(away / "0000.png")
+
+
+def planted_cache_folder(out: Path, away: Path) -> None:
+    """What trainers keep beside the labels is deleted, but not over there."""
+    out.mkdir()
+    (away / "train.cache").write_text("theirs")
+    (out / "labels").symlink_to(away)
+    plant(out / MARKER, {"format": "coco", "files": []})
+
+
+def planted_temporary_name(out: Path, away: Path) -> None:
+    out.mkdir()
+    (out / f".{MARKER}.tmp").symlink_to(away / "0000.png")
+
+
+@pytest.mark.parametrize(
+    ("lay", "refused"),
+    [
+        (planted_marker, True),
+        (planted_inner_link, True),
+        (planted_journal, True),
+        (planted_staging, True),
+        (planted_lock, True),
+        (planted_cache_folder, False),
+        (planted_temporary_name, False),
+    ],
+)
+def test_nothing_is_written_or_deleted_by_way_of_a_link(
+    made: Fixture, lay: Callable[[Path, Path], None], refused: bool
+) -> None:
+    away = made.root / "away"
+    make_photos(away, 2)
+    make_photos(away / "x", 2)
+    lay(made.out, away)
+    before = contents(away)
+    if refused:
+        with pytest.raises(AutolabelError, match=r"is a link|no export wrote it"):
+            made.export()
+    else:
+        assert made.export().images == 5
+    assert contents(away) == before
 
 
 @pytest.mark.parametrize("error", [RuntimeError("crash"), KeyboardInterrupt(), OSError(28, "full")])

@@ -3,7 +3,8 @@
 Everything is built in a hidden folder inside the dataset's own. A journal file there is the
 commit: without it a new run throws the staged files away, with it a new run finishes the moves. So
 whatever kills an export, running it again leaves the old dataset or the new one, and files that
-are not ours are never touched.
+are not ours are never touched. The folder may come from anybody: what its notes name is confined to
+it, and nothing is written, moved or deleted by way of a link.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from autolabel.errors import AutolabelError
+from autolabel.reading import read_json
 from autolabel.store import write_atomic
 
 MARKER = ".autolabel-export.json"
@@ -39,12 +41,13 @@ def read_marker(out: Path) -> dict[str, Any] | None:
     """
     path = out / MARKER
     try:
-        marker = json.loads(path.read_text("utf-8"))
-        if all(map(_is_ours, marker["files"])):
+        marker = read_json(path)
+        if not path.is_symlink() and all(map(_is_ours, marker["files"])):
             return dict(marker)
     except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, TypeError, KeyError):
+        if not path.is_symlink():
+            return None
+    except (OSError, ValueError, TypeError, KeyError):
         pass
     raise _damaged(path)
 
@@ -57,11 +60,32 @@ def _damaged(path: Path) -> AutolabelError:
 
 def _is_ours(file: Any) -> bool:
     """Whether a path is one that an export may have written, and so may remove."""
-    if not isinstance(file, str):
+    if not isinstance(file, str) or set(file) & set("\\:\0"):  # another drive, on Windows
         return False
     parts = PurePosixPath(file).parts
     return file == "data.yaml" or (
         ".." not in parts and len(parts) > 1 and parts[0] in ("images", "labels", "annotations")
+    )
+
+
+def _within(root: Path, file: str | PurePosixPath) -> Path:
+    """The path of one of our files in `root`; no folder on the way is a link.
+
+    Raises:
+        AutolabelError: one is.
+    """
+    here = root
+    for part in PurePosixPath(file).parts[:-1]:
+        here = here / part
+        if here.is_symlink():
+            raise _linked(here)
+    return root / file
+
+
+def _linked(path: Path) -> AutolabelError:
+    return AutolabelError(
+        f"{path} is a link, and nothing is written or deleted by way of one",
+        hint="remove the link, or name another folder with --out",
     )
 
 
@@ -91,6 +115,9 @@ def staged(out: Path, items: Sequence[str], format_name: str) -> Iterator[Path]:
         AutolabelError: another export holds `out`, or its content is another's.
         OSError: `out` cannot be written.
     """
+    for name in (_LOCK, STAGING, f"{STAGING}/{_JOURNAL}"):
+        if (out / name).is_symlink():
+            raise _linked(out / name)
     if not (out / STAGING / _JOURNAL).exists():
         _check_free(out, items, format_name)  # before anything is written there
     out.mkdir(parents=True, exist_ok=True)
@@ -121,9 +148,9 @@ def _recover(out: Path) -> None:
             shutil.rmtree(out / STAGING)
         return
     try:
-        journal = json.loads(path.read_text("utf-8"))
+        journal = read_json(path)
         sound = all(map(_is_ours, [*journal["gone"], *journal["marker"]["files"]]))
-    except (ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError):
         sound = False
     if not sound:
         raise _damaged(path)
@@ -165,12 +192,14 @@ def publish(out: Path, marker: dict[str, Any]) -> None:
     known, folders = set(old["files"]), set()
     for file in marker["files"]:
         folders.add(PurePosixPath(file).parent)
-        if file not in known and _exists(out / file):
+        if file not in known and _exists(_within(out, file)):
             raise _foreign(out / file)
     for folder in map(out.joinpath, folders):
-        if folder != out and _exists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        if folder != out and folder.exists() and not folder.is_dir():
             raise _foreign(folder)
     gone = sorted(known - set(marker["files"]))
+    for file in gone:
+        _within(out, file)
     journal = {"gone": gone, "marker": marker}
     write_atomic(out / STAGING / _JOURNAL, json.dumps(journal).encode())
     _apply(out, journal)
@@ -193,26 +222,29 @@ def _apply(out: Path, journal: dict[str, Any]) -> None:
     wanted = set(files)
     heads = [file for file in files if file.startswith(_ENTRY_POINTS)]
     body = [file for file in files if not file.startswith(_ENTRY_POINTS)]
-    for file in [*heads, *journal["gone"], *_CACHES]:
-        if _exists(staging / file) or file not in wanted:
-            (out / file).unlink(missing_ok=True)
+    caches = () if (out / "labels").is_symlink() else _CACHES
+    for file in [*heads, *journal["gone"], *caches]:
+        if _exists(_within(staging, file)) or file not in wanted:
+            _within(out, file).unlink(missing_ok=True)
     for file in [*body, *heads]:
-        if _exists(staging / file):
-            (out / file).parent.mkdir(parents=True, exist_ok=True)
-            (staging / file).replace(out / file)
+        staged_file, target = _within(staging, file), _within(out, file)
+        if _exists(staged_file):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged_file.replace(target)
     write_atomic(out / MARKER, (json.dumps(journal["marker"], indent=1) + "\n").encode())
     _drop_empty(out, journal["gone"])
     # The journal goes last of all: without it the staging folder is only litter.
     for path in staging.iterdir():
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
     (staging / _JOURNAL).unlink()
-    staging.rmdir()
+    shutil.rmtree(staging)
 
 
 def _drop_empty(out: Path, gone: Sequence[str]) -> None:
     """Remove the folders that the removed files leave empty."""
     folders = {parent for file in gone for parent in PurePosixPath(file).parents}
     for folder in sorted(folders - {PurePosixPath(".")}, key=lambda p: -len(p.parts)):
-        if (out / folder).is_dir() and not any((out / folder).iterdir()):
-            (out / folder).rmdir()
+        path = _within(out, folder)
+        if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+            path.rmdir()

@@ -15,10 +15,14 @@ REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errn
 
 
 def write_atomic(path: Path, data: Any) -> None:
-    """Write bytes so that `path` is either as before or complete, also after a power cut."""
+    """Write bytes so that `path` is either as before or complete, also after a power cut.
+
+    A link under that name, or under the temporary one, is replaced and never written through.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:  # made anew, or not at all
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
