@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"ontology"},
     "train": BASE
     | {"pipeline", "export", "stages.ingest", "store", "models", "formats", "ops", "registry"}
-    | {"types", "config", "ontology"},
+    | {"evaluate", "types", "config", "ontology"},
     "compare": BASE
     | {"pipeline", "filtering", "train", "evaluate", "truth", "store", "stages", "engine"}
     | {"models.device", "registry", "ops", "types", "config", "ontology"},

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,11 @@ from autolabel.ontology import Ontology
 from autolabel.pipeline import Reporter, existing_root, silent
 from autolabel.registry.checksums import sha256_of
 from autolabel.store import Layer, Workspace, not_writable
-from autolabel.train.base import Student
+from autolabel.train.base import THRESHOLD, Student
 from autolabel.train.choose import ChosenLayer, choose
-from autolabel.train.dataset import Dataset, write_dataset
+from autolabel.train.dataset import Dataset, require_labels, write_dataset
 from autolabel.train.folder import (
     BEST,
-    COMPLETE,
     DATASET,
     STATE,
     UNFINISHED,
@@ -37,8 +37,12 @@ from autolabel.train.folder import (
     held,
     is_complete,
     read_run,
+    settle,
+    threshold_of,
+    tidy,
     write_run,
 )
+from autolabel.train.threshold import choose_threshold
 
 __all__ = ["LICENCE", "Student", "Trained", "load_student", "train"]
 
@@ -60,6 +64,7 @@ class Trained:
         fresh: False where it was complete already, and nothing was done.
         val_images: images that chose the best epoch; with none, the last one is the best.
         unlearned: classes without a label to learn from.
+        threshold: what run.json says of the operating threshold, see `choose_threshold`.
     """
 
     folder: Path
@@ -73,6 +78,7 @@ class Trained:
     fresh: bool
     val_images: int = 0
     unlearned: tuple[str, ...] = ()
+    threshold: dict[str, Any] = field(default_factory=dict)
 
 
 def train(
@@ -107,7 +113,9 @@ def train(
     request = _request(config, ontology, masks, labels)
     likely = workspace.path / "train" / tidy_stem(config.name or Path(config.student).stem)
     if is_complete(likely, request=request):
+        tidy(likely)
         return _trained(likely, fresh=False)
+    require_labels(chosen)  # before anything is written
     load_ultralytics()
     yolo = importlib.import_module("autolabel.train.yolo")
     start = yolo.find_start(config, masks)
@@ -126,16 +134,23 @@ def train(
     with held(final):
         if is_complete(final, binding):  # what a kill left half moved has been finished
             return _trained(final, fresh=False)
-        folder = begin(final, binding, overwrite=overwrite)
+        folder = final
         try:
+            folder = begin(final, binding, overwrite=overwrite)
+            if is_complete(folder, binding):  # and was not moved into its place yet
+                settle(folder, final)
+                return _trained(final, fresh=False)
+            if (folder / DATASET).exists():  # what a stop left of it may be anything
+                shutil.rmtree(folder / DATASET)
             data = write_dataset(
                 workspace, chosen, ontology, config, folder / DATASET, masks=start.masks
             )
             run = _opened(folder, binding, config, final.name, data, chosen)
             run["request"] = request
             _fit(folder, run, start, data, config, engine, report)
-            write_run(folder, {**run, "state": COMPLETE})
-            finish(folder, final)
+            student = load_student(folder, engine.device)
+            run["threshold"] = choose_threshold(student, data, ontology.names)
+            finish(folder, final, run)
         except OSError as e:
             raise not_writable(folder, e) from e
     return _trained(final, fresh=True)
@@ -143,6 +158,8 @@ def train(
 
 def load_student(reference: str | Path, device: str) -> Student:
     """A trained student from its ``.pt`` file or its folder; the file runs no code.
+
+    Its operating threshold is the one in the ``run.json`` beside the file, else `THRESHOLD`.
 
     Raises:
         AutolabelError: it is not there, or holds something else.
@@ -156,7 +173,13 @@ def load_student(reference: str | Path, device: str) -> Student:
     load_ultralytics()
     yolo = importlib.import_module("autolabel.train.yolo")
     run = read_run(weights.parent)
-    student: Student = yolo.YoloStudent(weights, run.get("name") or weights.stem, device)
+    threshold = threshold_of(run)
+    student: Student = yolo.YoloStudent(
+        weights,
+        run.get("name") or weights.stem,
+        device,
+        THRESHOLD if threshold is None else threshold,
+    )
     return student
 
 
@@ -218,7 +241,7 @@ def _opened(
         "skipped": data.skipped,
         "epochs": config.epochs,
         "epochs_done": before.get("epochs_done", 0),
-        "best_epoch": before.get("best_epoch"),
+        "best_epoch": None,
         "resumed_from": before.get("resumed_from", []),
         "seconds": before.get("seconds", 0.0),
         "versions": versions,
@@ -246,6 +269,7 @@ def _fit(
     else:
         run["resumed_from"] = [*run["resumed_from"], done]
     run["epochs_done"] = done
+    run["best_epoch"] = state["best_epoch"] if state else None
     write_run(folder, run)
     if done >= config.epochs:
         return
@@ -253,9 +277,8 @@ def _fit(
     clock = time.monotonic()
     seconds_before = run["seconds"]
 
-    def on_epoch(epoch: int, row: dict[str, Any], best: bool) -> None:
-        if best:
-            run["best_epoch"] = epoch
+    def on_epoch(epoch: int, row: dict[str, Any], best_epoch: int) -> None:
+        run["best_epoch"] = best_epoch
         run["epochs_done"] = epoch
         run["seconds"] = round(seconds_before + time.monotonic() - clock, 3)
         write_run(folder, run)
@@ -325,4 +348,5 @@ def _trained(folder: Path, *, fresh: bool) -> Trained:
         fresh=fresh,
         val_images=run["val_images"],
         unlearned=tuple(name for name, count in run["objects_by_class"].items() if not count),
+        threshold=run.get("threshold") or {},
     )

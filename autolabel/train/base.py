@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from autolabel.types import Objects
 
+THRESHOLD = 0.25
+"""Operating threshold of a student for which none could be chosen; that of ultralytics."""
+
 
 class Student(Protocol):
     """A trained detector.
@@ -18,11 +21,13 @@ class Student(Protocol):
         names: its classes, in the order of their ids.
         masks: whether it finds masks too.
         identity: ``name``, and ``revision``: the hash of its weights.
+        threshold: its operating threshold: from this score on, what it finds counts as found.
     """
 
     names: tuple[str, ...]
     masks: bool
     identity: dict[str, str]
+    threshold: float
 
     def predict(
         self,

@@ -41,6 +41,20 @@ class Dataset:
     skipped: dict[str, int]
 
 
+def require_labels(layer: ChosenLayer) -> None:
+    """See that there is something to learn from.
+
+    Raises:
+        AutolabelError: there is no label.
+    """
+    if not any(record.usable and record.objects.keep.any() for record in layer.records()):
+        raise AutolabelError(
+            f"{layer.name}/ has no kept label to learn from",
+            hint="lower --box-threshold of detect, or the limits of filter; autolabel preview "
+            "--rejected shows what was rejected",
+        )
+
+
 def write_dataset(
     workspace: Workspace,
     layer: ChosenLayer,
@@ -54,16 +68,7 @@ def write_dataset(
 
     The images are copied, not linked: ultralytics rewrites a JPEG that has a damaged end, and that
     must never be the user's own file.
-
-    Raises:
-        AutolabelError: there is no label to learn from.
     """
-    if not any(record.usable and record.objects.keep.any() for record in layer.records()):
-        raise AutolabelError(
-            f"{layer.name}/ has no kept label to learn from",
-            hint="lower --box-threshold of detect, or the limits of filter; autolabel preview "
-            "--rejected shows what was rejected",
-        )
     chosen = ExportConfig(
         format="yolo", out=str(out), val_share=config.val_share, seed=config.seed, link="copy"
     )

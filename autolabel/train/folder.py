@@ -1,8 +1,9 @@
 """The folder of one student: how its training goes on after a kill, and how it is replaced.
 
 A training works in ``train/NAME``, or in ``train/.NAME.next`` while a complete student has that
-place, and moves there when it is complete. All that is needed to go on lies in one file, written
-atomically at the end of each epoch.
+place, and moves there when it is complete. ``run.json`` says what a folder is before anything else
+is written to it, and goes last where a folder is removed. All that is needed to go on lies in one
+file, written atomically at the end of each epoch.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def read_run(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return run if isinstance(run, dict) else {}
+
+
+def threshold_of(run: Mapping[str, Any]) -> float | None:
+    """The operating threshold that ``run.json`` holds; None where it holds none."""
+    chosen = run.get("threshold")
+    score = chosen.get("score") if isinstance(chosen, dict) else None
+    return float(score) if isinstance(score, int | float) and 0 <= score <= 1 else None
 
 
 def write_run(folder: Path, run: Mapping[str, Any]) -> None:
@@ -84,47 +92,96 @@ def held(final: Path) -> Iterator[None]:
     except OSError as e:
         raise not_writable(final.parent, e) from e
     try:
-        old, fresh = _beside(final, "old"), _beside(final, "next")
-        if old.exists():
-            if not final.exists():
-                (fresh if is_complete(fresh) else old).rename(final)
-            shutil.rmtree(old, ignore_errors=True)
+        _recover(final)
         yield
     finally:
         lock.release()
 
 
+def tidy(final: Path) -> None:
+    """Remove what a kill left beside or in a complete student; does nothing where that fails."""
+    litter = [final / STATE, *(_beside(final, kind) for kind in ("old", "gone"))]
+    if any(path.exists() for path in litter):
+        with suppress(AutolabelError, OSError), held(final):
+            (final / STATE).unlink(missing_ok=True)
+
+
+def _recover(final: Path) -> None:
+    """Finish or undo what a kill left half moved or half removed."""
+    shutil.rmtree(_beside(final, "gone"), ignore_errors=True)
+    old, fresh = _beside(final, "old"), _beside(final, "next")
+    if old.exists():
+        if not final.exists():
+            (fresh if is_complete(fresh) else old).rename(final)
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def begin(final: Path, binding: Mapping[str, Any], *, overwrite: bool) -> Path:
     """The folder to train in: a new one, or that of a training that was stopped.
 
+    It holds ``run.json`` with the binding already, so that a stop at any later moment leaves a
+    folder that says what it is.
+
     Raises:
-        AutolabelError: the folder holds other work and `overwrite` is False.
+        AutolabelError: the folder holds other work, an epoch at least, and `overwrite` is False.
+        OSError: it cannot be written.
     """
     fresh = _beside(final, "next")
     run = read_run(final)
     if run.get("binding") != binding:
-        if run and not overwrite:
+        learned = run.get("state") == COMPLETE or (final / STATE).exists()
+        if run and learned and not overwrite:
             changed = "; ".join(differences(run.get("binding") or {}, binding))
             raise AutolabelError(
                 f"{final.parent.name}/{final.name} was trained with {changed}",
                 hint="pass --overwrite to train it anew, or --name for another one",
             )
-        if final.exists() and not run and any(final.iterdir()):
+        if not run and _is_foreign(final):
             raise AutolabelError(
                 f"{final} holds files, but no {RUN} that says what they are",
                 hint="move that folder away, or pass --name for another one",
             )
     folder = fresh if run.get("state") == COMPLETE else final
     if folder.exists() and read_run(folder).get("binding") != binding:
-        shutil.rmtree(folder)
+        _discard(folder, final)
     folder.mkdir(parents=True, exist_ok=True)
+    if not read_run(folder):
+        write_run(folder, {"state": UNFINISHED, "binding": binding})
     return folder
 
 
-def finish(folder: Path, final: Path) -> None:
-    """Drop what only training needed, and put a successor in the place of the student before."""
-    (folder / STATE).unlink(missing_ok=True)
+def _is_foreign(folder: Path) -> bool:
+    """Whether there is more than what a stop leaves before the first ``run.json`` is whole."""
+    return folder.exists() and any(
+        not (p.name.startswith(".") and RUN in p.name and p.is_file()) for p in folder.iterdir()
+    )
+
+
+def _discard(folder: Path, final: Path) -> None:
+    """Remove a folder so that a kill never leaves a part of it under its name."""
+    gone = _beside(final, "gone")
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+def finish(folder: Path, final: Path, run: Mapping[str, Any]) -> None:
+    """Drop what only training needed, note that the student is complete, and put it in its place.
+
+    Raises:
+        OSError: something cannot be written or moved; the same command finishes it.
+    """
     shutil.rmtree(folder / DATASET, ignore_errors=True)
+    write_run(folder, {**run, "state": COMPLETE})
+    settle(folder, final)
+
+
+def settle(folder: Path, final: Path) -> None:
+    """Put a complete student in the place of the one before.
+
+    Raises:
+        OSError: something cannot be moved.
+    """
+    (folder / STATE).unlink(missing_ok=True)
     if folder == final:
         shutil.rmtree(_beside(final, "next"), ignore_errors=True)
         return

@@ -206,11 +206,13 @@ class YoloStudent:
         weights: its ``.pt`` file.
         name: how it is called.
         device: where it runs; `auto`, `cpu`, `cuda` and so on.
+        threshold: its operating threshold.
     """
 
-    def __init__(self, weights: Path, name: str, device: str) -> None:
+    def __init__(self, weights: Path, name: str, device: str, threshold: float) -> None:
         model, checkpoint = load_model(weights)
         self.device = devices.resolve(device)
+        self.threshold = threshold
         self.masks = _NETWORKS[type(model)]
         self.names = tuple(str(model.names[i]) for i in range(len(model.names)))
         self.identity = {"name": name, "revision": f"sha256:{sha256_of(weights)}"}

@@ -35,8 +35,8 @@ from autolabel.train.yolo import Start
 Row = dict[str, Any]
 """One epoch of metrics.csv."""
 
-OnEpoch = Callable[[int, Row, bool], None]
-"""(number of the epoch from 1, its figures, whether it is the best so far)"""
+OnEpoch = Callable[[int, Row, int], None]
+"""(number of the epoch from 1, its figures, number of the best epoch so far)"""
 
 _FIGURES = {
     "precision": "metrics/precision(B)",
@@ -66,6 +66,7 @@ class _Ours:
         self.selects, self.on_epoch = selects, on_epoch
         self.state = read_state(folder)
         self.rows: list[Row] = self.state["rows"] if self.state else []
+        self.best_epoch: int = self.state["best_epoch"] if self.state else 0
         super().__init__(overrides=overrides)  # type: ignore[call-arg]
         self.callbacks: Any = defaultdict(list)  # those of the validator: nothing is sent
 
@@ -139,6 +140,7 @@ class _Ours:
         if one.best_fitness == one.fitness or last:
             content = self._checkpoint()
             if one.best_fitness == one.fitness:
+                self.best_epoch = one.epoch + 1
                 write_atomic(self.folder / BEST, content)
             if last:
                 write_atomic(self.folder / LAST, content)
@@ -150,12 +152,13 @@ class _Ours:
             "updates": one.ema.updates,
             "optimizer": one.optimizer.state_dict(),
             "best_fitness": float(one.best_fitness),
+            "best_epoch": self.best_epoch,
             "rows": self.rows,
             "buffer": list(one.train_loader.dataset.buffer),
             "random": _get_random(),
         }
         write_atomic(self.folder / STATE, _saved(state))
-        self.on_epoch(one.epoch + 1, self.rows[-1], one.best_fitness == one.fitness)
+        self.on_epoch(one.epoch + 1, self.rows[-1], self.best_epoch)
         return False
 
     def validate(self) -> tuple[dict[str, Any], float]:
@@ -231,12 +234,15 @@ def fit(
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """What an unfinished training goes on from; None where there is nothing whole."""
+    """What an unfinished training goes on from; None where there is nothing whole.
+
+    One of an older version, which lacks something, is none.
+    """
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError, ValueError):
         return None
-    return state if isinstance(state, dict) else None
+    return state if isinstance(state, dict) and "best_epoch" in state else None
 
 
 def _saved(content: dict[str, Any]) -> bytes:

@@ -105,7 +105,6 @@ def test_the_old_student_stays_until_the_new_one_is_complete(tmp_path: Path) -> 
     assert begin(final, {"name": "new"}, overwrite=True) == folder
     assert is_complete(final, {"name": "old"})
     (folder / "best.pt").write_bytes(b"new")
-    write_run(folder, {"state": "complete", "binding": {"name": "new"}})
-    finish(folder, final)
+    finish(folder, final, {"binding": {"name": "new"}})
     assert is_complete(final, {"name": "new"})
     assert [p.name for p in final.parent.iterdir()] == ["a"]
