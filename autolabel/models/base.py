@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,20 @@ class Detector(Protocol):
         Raises:
             AutolabelError: the prompts are more than the model can read, or of a kind that it
                 cannot weigh.
+        """
+        ...
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """A detector whose input follows the shape of the image, so that not all go in one pass."""
+
+    def input_size(self, width: int, height: int) -> tuple[int, int]:
+        """Height and width of the model's input for an image of that size, pixels.
+
+        Images with equal answers go through the model together; those with others are never padded
+        to one size. It only tells the engine what to put together: an adapter parts what it is
+        handed by itself.
         """
         ...
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from autolabel.models.alike import Inputs, in_sizes
 
 Vectors = npt.NDArray[np.float32]
 
@@ -16,15 +19,30 @@ CROPS_PER_PASS = 64
 
 def in_passes(
     crops: Sequence[npt.NDArray[np.uint8]],
-    forward: Callable[[list[npt.NDArray[np.uint8]]], torch.Tensor],
+    image_processor: Any,
+    features: Callable[[Inputs], torch.Tensor],
     dimensions: int,
 ) -> Vectors:
-    """Unit vectors of crops, a limited number at a time; float32 (n, dimensions)."""
-    parts = []
-    for start in range(0, len(crops), CROPS_PER_PASS):
+    """Unit vectors of crops, a limited number at a time.
+
+    Args:
+        crops: RGB, uint8 (height, width, 3).
+        image_processor: the library's, of the checkpoint.
+        features: what the model makes of its inputs, (n, dimensions).
+        dimensions: of a vector.
+
+    Returns:
+        float32 (n, dimensions).
+    """
+
+    def alike(_: list[int], inputs: Inputs) -> list[Vectors]:
         with torch.inference_mode():
-            parts.append(unit(forward(list(crops[start : start + CROPS_PER_PASS]))))
-    return np.concatenate(parts) if parts else np.zeros((0, dimensions), np.float32)
+            return list(unit(features(inputs)))
+
+    found: list[Vectors] = []
+    for start in range(0, len(crops), CROPS_PER_PASS):
+        found += in_sizes(image_processor, crops[start : start + CROPS_PER_PASS], alike)
+    return np.stack(found) if found else np.zeros((0, dimensions), np.float32)
 
 
 def unit(features: torch.Tensor) -> Vectors:

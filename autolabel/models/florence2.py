@@ -20,6 +20,7 @@ import torch
 from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
 from autolabel.errors import AutolabelError
+from autolabel.models.alike import Inputs, in_sizes
 from autolabel.models.device import resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, label, merge, refuse_long
@@ -82,17 +83,19 @@ class Florence2:
                 hint="leave out --negative, or use a detector with scores",
             )
         asked = [(pair, self._ask(pair[1])) for pair in ontology.pairs()]
-        pixels = self.processor.image_processor(
-            images=list(images), input_data_format="channels_last", return_tensors="pt"
-        )["pixel_values"].to(self.device)
-        found: list[list[Objects]] = [[] for _ in images]
-        with torch.inference_mode():
-            seen = self.model.get_image_features(pixels).pooler_output
-            for pair, ids in asked:
-                answers = self._answers(seen, ids.expand(len(images), -1))
-                for i, image in enumerate(images):
-                    found[i].append(self._objects(answers[i], pair, image.shape[1::-1]))
-        return [merge(parts) for parts in found]
+
+        def alike(members: list[int], inputs: Inputs) -> list[Objects]:
+            found: list[list[Objects]] = [[] for _ in members]
+            with torch.inference_mode():
+                pixels = inputs["pixel_values"].to(self.device)
+                seen = self.model.get_image_features(pixels).pooler_output
+                for pair, ids in asked:
+                    answers = self._answers(seen, ids.expand(len(members), -1))
+                    for parts, answer, i in zip(found, answers, members, strict=True):
+                        parts.append(self._objects(answer, pair, images[i].shape[1::-1]))
+            return [merge(parts) for parts in found]
+
+        return in_sizes(self.processor.image_processor, images, alike)
 
     def _ask(self, prompt: str) -> torch.Tensor:
         """The question's token ids (1, tokens), the image's place included."""

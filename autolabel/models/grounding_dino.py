@@ -24,6 +24,7 @@ import torch
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from autolabel.errors import AutolabelError
+from autolabel.models.alike import Inputs, in_sizes, input_size
 from autolabel.models.device import resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, best_of, merge, sizes_wh, split, to_xyxy
@@ -43,7 +44,7 @@ class Pass:
     """One caption and where its prompts stand in it.
 
     Attributes:
-        pairs: (class or None, prompt) of each phrase.
+        pairs: (class or None, prompt as it was given) of each phrase.
         input_ids: token ids, int64 (tokens,).
         spans: boolean (phrases, tokens): which tokens are whose.
     """
@@ -75,22 +76,22 @@ class GroundingDino:
         self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
     ) -> list[Objects]:
         """See `autolabel.models.base.Detector.detect`."""
-        inputs = self.processor.image_processor(
-            images=list(images), input_data_format="channels_last", return_tensors="pt"
-        )
-        inputs = {name: _padded(tensor).to(self.device) for name, tensor in inputs.items()}
-        sizes = sizes_wh(images)
-        found: list[list[Objects]] = [[] for _ in images]
-        for one in self.passes(ontology):
-            for boxes, objects in zip(
-                found, self._forward(inputs, sizes, one, min_score), strict=True
-            ):
-                boxes.append(objects)
-        return [merge(parts) for parts in found]
+        sizes, passes = sizes_wh(images), self.passes(ontology)
+
+        def alike(members: list[int], inputs: Inputs) -> list[Objects]:
+            there = {name: _padded(tensor).to(self.device) for name, tensor in inputs.items()}
+            found = [self._forward(there, sizes[members], one, min_score) for one in passes]
+            return [merge(parts) for parts in zip(*found, strict=True)]
+
+        return in_sizes(self.processor.image_processor, images, alike)
+
+    def input_size(self, width: int, height: int) -> tuple[int, int]:
+        """See `autolabel.models.base.Batching.input_size`."""
+        return input_size(self.processor.image_processor, width, height)
 
     def _forward(
         self,
-        inputs: dict[str, torch.Tensor],
+        inputs: Inputs,
         sizes: npt.NDArray[np.float32],
         one: Pass,
         min_score: float,
@@ -125,9 +126,8 @@ class GroundingDino:
         ids = self.processor.tokenizer(phrase(prompt), add_special_tokens=False)["input_ids"]
         return len(ids) + 1
 
-    def _pass(self, given: tuple[Pair, ...]) -> Pass:
-        pairs = tuple((name, phrase(prompt)) for name, prompt in given)
-        caption = ". ".join(prompt for _, prompt in pairs) + "."
+    def _pass(self, pairs: tuple[Pair, ...]) -> Pass:
+        caption = ". ".join(phrase(prompt) for _, prompt in pairs) + "."
         ids: list[int] = self.processor.tokenizer(caption)["input_ids"]
         spans = torch.zeros(len(pairs), len(ids), dtype=torch.bool)
         row, inside = -1, False

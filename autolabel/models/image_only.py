@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from transformers import AutoImageProcessor, AutoModel
 
+from autolabel.models.alike import Inputs
 from autolabel.models.device import resolve
 from autolabel.models.embedding import Vectors, in_passes
 from autolabel.models.loading import load
@@ -66,10 +67,8 @@ class ImageOnly:
 
     def embed_images(self, crops: Sequence[npt.NDArray[np.uint8]]) -> Vectors:
         """See `autolabel.models.base.Embedder.embed_images`."""
-        return in_passes(crops, self._images, self.dimensions)
+        return in_passes(crops, self.processor, self._features, self.dimensions)
 
-    def _images(self, crops: list[npt.NDArray[np.uint8]]) -> torch.Tensor:
-        inputs = self.processor(
-            images=crops, input_data_format="channels_last", return_tensors="pt"
-        )
-        return self.features(self.model(**inputs.to(self.device)))
+    def _features(self, inputs: Inputs) -> torch.Tensor:
+        there = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+        return self.features(self.model(**there))

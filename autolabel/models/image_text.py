@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModel, AutoProcessor
 
 from autolabel.errors import AutolabelError
+from autolabel.models.alike import Inputs
 from autolabel.models.base import Scoring
 from autolabel.models.device import resolve
 from autolabel.models.embedding import Vectors, in_passes, unit
@@ -56,13 +57,11 @@ class ImageText:
 
     def embed_images(self, crops: Sequence[npt.NDArray[np.uint8]]) -> Vectors:
         """See `autolabel.models.base.Embedder.embed_images`."""
-        return in_passes(crops, self._images, self.dimensions)
+        return in_passes(crops, self.processor.image_processor, self._features, self.dimensions)
 
-    def _images(self, crops: list[npt.NDArray[np.uint8]]) -> torch.Tensor:
-        inputs = self.processor.image_processor(
-            images=crops, input_data_format="channels_last", return_tensors="pt"
-        )
-        return pooled(self.model.get_image_features(**inputs.to(self.device)))
+    def _features(self, inputs: Inputs) -> torch.Tensor:
+        there = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+        return pooled(self.model.get_image_features(**there))
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """See `autolabel.models.base.ImageTextEmbedder.embed_texts`."""

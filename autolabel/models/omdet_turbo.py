@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from transformers import AutoModelForZeroShotObjectDetection, OmDetTurboProcessor
 
+from autolabel.models.alike import Inputs, in_sizes, input_size
 from autolabel.models.device import resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, best_of, merge, sizes_wh, split, to_xyxy
@@ -55,14 +56,18 @@ class OmDetTurbo:
         self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
     ) -> list[Objects]:
         """See `autolabel.models.base.Detector.detect`."""
-        inputs = self.processor.image_processor(
-            images=list(images), input_data_format="channels_last", return_tensors="pt"
-        )
-        pixels = inputs["pixel_values"].to(self.device)
-        found = [
-            self._forward(pixels, sizes_wh(images), one, min_score) for one in self._asked(ontology)
-        ]
-        return [merge(parts) for parts in zip(*found, strict=True)]
+        sizes, passes = sizes_wh(images), self._asked(ontology)
+
+        def alike(members: list[int], inputs: Inputs) -> list[Objects]:
+            pixels = inputs["pixel_values"].to(self.device)
+            found = [self._forward(pixels, sizes[members], one, min_score) for one in passes]
+            return [merge(parts) for parts in zip(*found, strict=True)]
+
+        return in_sizes(self.processor.image_processor, images, alike)
+
+    def input_size(self, width: int, height: int) -> tuple[int, int]:
+        """See `autolabel.models.base.Batching.input_size`."""
+        return input_size(self.processor.image_processor, width, height)
 
     def _forward(
         self,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
+from autolabel.models.alike import Inputs, in_sizes
 from autolabel.models.device import resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, best_of, refuse_long, sizes_wh, to_xyxy
@@ -55,19 +56,30 @@ class Owl:
     ) -> list[Objects]:
         """See `autolabel.models.base.Detector.detect`."""
         pairs, texts = self._embedded(ontology)
-        inputs = self.processor.image_processor(
-            images=list(images), input_data_format="channels_last", return_tensors="pt"
-        )
-        with torch.inference_mode():
-            features, _ = self.model.image_embedder(inputs["pixel_values"].to(self.device))
-            patches = features.flatten(1, 2)
-            queries = texts.expand(len(images), -1, -1)
-            scores = self.model.class_predictor(patches, queries)[0].float().sigmoid()
-            relative = self.model.box_predictor(patches, features).float()
-            objectness = self._objectness(patches)
         sizes = sizes_wh(images)
         if self.model.config.model_type in SQUARE:
             sizes = np.repeat(sizes.max(axis=1, keepdims=True), 2, axis=1)
+
+        def alike(members: list[int], inputs: Inputs) -> list[Objects]:
+            return self._forward(inputs["pixel_values"], sizes[members], pairs, texts, min_score)
+
+        return in_sizes(self.processor.image_processor, images, alike)
+
+    def _forward(
+        self,
+        pixels: torch.Tensor,
+        sizes: npt.NDArray[np.float32],
+        pairs: list[Pair],
+        texts: torch.Tensor,
+        min_score: float,
+    ) -> list[Objects]:
+        with torch.inference_mode():
+            features, _ = self.model.image_embedder(pixels.to(self.device))
+            patches = features.flatten(1, 2)
+            queries = texts.expand(len(pixels), -1, -1)
+            scores = self.model.class_predictor(patches, queries)[0].float().sigmoid()
+            relative = self.model.box_predictor(patches, features).float()
+            objectness = self._objectness(patches)
         boxes = to_xyxy(relative.cpu().numpy(), sizes)
         return [
             best_of(
@@ -77,7 +89,7 @@ class Owl:
                 min_score,
                 {name: values[i].cpu().numpy() for name, values in objectness.items()},
             )
-            for i in range(len(images))
+            for i in range(len(pixels))
         ]
 
     def _objectness(self, patches: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -16,6 +16,7 @@ import torch
 from transformers import Sam3Model, Sam3Processor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from autolabel.models.alike import Inputs, in_sizes
 from autolabel.models.device import resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, label, merge, refuse_long
@@ -60,22 +61,34 @@ class Sam3Concepts:
     ) -> list[Objects]:
         """See `autolabel.models.base.Detector.detect`."""
         texts = self._embedded(ontology)
-        inputs = self.processor.image_processor(
-            images=list(images), input_data_format="channels_last", return_tensors="pt"
-        )
-        found: list[list[Objects]] = [[] for _ in images]
+
+        def alike(members: list[int], inputs: Inputs) -> list[Objects]:
+            sizes = [images[i].shape[:2] for i in members]
+            return self._forward(inputs["pixel_values"], sizes, texts, min_score)
+
+        return in_sizes(self.processor.image_processor, images, alike)
+
+    def _forward(
+        self,
+        pixels: torch.Tensor,
+        sizes_hw: Sequence[tuple[int, ...]],
+        texts: list[Text],
+        min_score: float,
+    ) -> list[Objects]:
+        count = len(pixels)
+        found: list[list[Objects]] = [[] for _ in sizes_hw]
         with torch.inference_mode():
-            seen = self.model.get_vision_features(inputs["pixel_values"].to(self.device))
+            seen = self.model.get_vision_features(pixels.to(self.device))
             for pair, embedding, mask in texts:
                 output = self.model(
                     vision_embeds=seen,
                     text_embeds=BaseModelOutputWithPooling(
-                        pooler_output=embedding.expand(len(images), -1, -1)
+                        pooler_output=embedding.expand(count, -1, -1)
                     ),
-                    attention_mask=mask.expand(len(images), -1),
+                    attention_mask=mask.expand(count, -1),
                 )
-                for i, image in enumerate(images):
-                    found[i].append(_objects(output, i, pair, image.shape[:2], min_score))
+                for i, size in enumerate(sizes_hw):
+                    found[i].append(_objects(output, i, pair, size, min_score))
         return [merge(parts) for parts in found]
 
     def _embedded(self, ontology: Ontology) -> list[Text]:

@@ -10,7 +10,6 @@ Ultralytics and its weights are under AGPL-3.0. Boxes alone are taken, from segm
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ import torch
 
 from autolabel import registry
 from autolabel.errors import AutolabelError
+from autolabel.models.alike import by_key
 from autolabel.models.checked_pickle import load_network
 from autolabel.models.device import resolve
 from autolabel.models.prompts import Pair, best_of
@@ -87,22 +87,31 @@ class YoloText:
             AutolabelError: the text encoder is not here, or a closed network lacks a prompt.
         """
         columns = self._columns(ontology)
-        # Alike by size, so that an image is padded as it would be by itself.
-        alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for i, image in enumerate(images):
-            alike[image.shape].append(i)
-        found: dict[int, Objects] = {}
-        for members in alike.values():
-            batch = self._forward([images[i] for i in members], columns, min_score)
-            found |= dict(zip(members, batch, strict=True))
-        return [found[i] for i in range(len(images))]
+        fitted = [self.fit(image=np.ascontiguousarray(image)) for image in images]
+
+        def alike(members: list[int]) -> list[Objects]:
+            shapes = [images[i].shape[:2] for i in members]
+            stacked = np.stack([fitted[i] for i in members])
+            return self._forward(stacked, shapes, columns, min_score)
+
+        return by_key([image.shape for image in fitted], alike)
+
+    def input_size(self, width: int, height: int) -> tuple[int, int]:
+        """See `autolabel.models.base.Batching.input_size`; as `LetterBox` fits an image."""
+        side, stride = self.fit.new_shape[0], self.fit.stride
+        scale = side / max(height, width, 1)
+        inner = round(height * scale), round(width * scale)
+        return inner[0] + (side - inner[0]) % stride, inner[1] + (side - inner[1]) % stride
 
     def _forward(
-        self, images: Sequence[npt.NDArray[np.uint8]], columns: Columns, min_score: float
+        self,
+        stacked: npt.NDArray[np.uint8],
+        shapes_hw: Sequence[tuple[int, ...]],
+        columns: Columns,
+        min_score: float,
     ) -> list[Objects]:
         from ultralytics.utils import ops
 
-        stacked = np.stack([self.fit(image=np.ascontiguousarray(image)) for image in images])
         pixels = torch.from_numpy(stacked).to(self.device).permute(0, 3, 1, 2).float() / 255
         with torch.inference_mode():
             answer = self.network(pixels)
@@ -112,7 +121,6 @@ class YoloText:
         pairs, wanted = columns
         scores = answer[:, :, 4:][:, :, wanted].numpy()
         boxes = ops.xywh2xyxy(answer[:, :, :4])
-        shape = images[0].shape[:2]
         return [
             best_of(
                 pairs,
@@ -121,7 +129,7 @@ class YoloText:
                 scores[i],
                 min_score,
             )
-            for i in range(len(images))
+            for i, shape in enumerate(shapes_hw)
         ]
 
     def _columns(self, ontology: Ontology) -> Columns:

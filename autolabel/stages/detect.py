@@ -70,10 +70,11 @@ class Detect:
 def select(
     found: Objects, thresholds: Mapping[str, float], nms_iou: float, width: int, height: int
 ) -> Objects:
-    """The boxes that become labels, best first.
+    """The boxes that become labels, best first; equal scores in the order of their boxes.
 
-    Boxes are clipped to the image and those without area go. Then the thresholds; then negative
-    prompts take the boxes that they overlap with a higher score; then suppression within a class.
+    So the order in which a model lists its boxes decides nothing. Boxes are clipped to the image
+    and those without area go. Then the thresholds; then negative prompts take the boxes that they
+    overlap with a higher score; then suppression within a class.
 
     Args:
         found: what a detector gave; negatives have the label `NEGATIVE`.
@@ -85,7 +86,7 @@ def select(
     low = np.array([thresholds.get(label, 0.0) for label in found.label], np.float32)
     area = (found.xyxy[:, 2:] > found.xyxy[:, :2]).all(axis=1)
     found = found[area & (found.score >= low)]
-    found = found[np.argsort(-found.score, kind="stable")]
+    found = found[np.lexsort([found.label.astype(str), *found.xyxy.T[::-1], -found.score])]
     if len(found) == 0:
         return found
     if nms_iou < 1:
@@ -106,7 +107,9 @@ def _lost_to_negatives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
 
 def _survives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
     _, classes = np.unique(found.label.astype(str), return_inverse=True)
-    boxes = np.column_stack([found.xyxy, found.score, classes]).astype(np.float64)
+    # Places for scores: no two are equal, whose order numpy leaves open.
+    place = np.arange(len(found), 0, -1)
+    boxes = np.column_stack([found.xyxy, place, classes]).astype(np.float64)
     kept: npt.NDArray[np.bool_] = _supervision().box_non_max_suppression(
         boxes, iou_threshold=nms_iou
     )

@@ -13,16 +13,25 @@ import torch
 from PIL import Image
 
 from autolabel import registry
-from autolabel.models.base import NEGATIVE
+from autolabel.models.base import NEGATIVE, Batching
 from autolabel.ontology import Ontology
 from autolabel.ops.images import content_id
 from autolabel.stages.detect import select
 from autolabel.stages.pixels import with_pixels
 from autolabel.types import Objects, Record
+from tests.models.batches import (
+    BATCH_SIZES,
+    BOXES_WITHIN,
+    SCORES_WITHIN,
+    apart,
+    in_batches,
+    orders,
+    photos,
+)
 from tests.models.checkpoints import DETECTORS, UNSCORED
 
 CLASSES = Ontology.from_prompts(
-    ["RBC=red blood cell, red cell", "WBC=white blood cell", "cell", "cat"]
+    ["RBC=Red Blood Cell, red cell", "WBC=white blood cell", "cell", "cat"]
 )
 WITH_NEGATIVES = Ontology(CLASSES.classes, ("smudge", "black smudge"))
 
@@ -67,10 +76,9 @@ def labels_of(asked: Ontology) -> Callable[[Objects], None]:
 
     def check(found: Objects, width: int, height: int) -> None:
         assert set(found.label) <= {*asked.names, NEGATIVE}
-        prompts = {prompt.lower() for _, prompt in asked.pairs()}
-        assert {prompt.lower() for prompt in found.prompt} <= prompts
-        owner = {prompt.lower(): name or NEGATIVE for name, prompt in asked.pairs()}
-        assert [owner[prompt.lower()] for prompt in found.prompt] == list(found.label)
+        owner = {prompt: name or NEGATIVE for name, prompt in asked.pairs()}
+        assert set(found.prompt) <= set(owner), "a prompt is not spelled as it was asked for"
+        assert [owner[prompt] for prompt in found.prompt] == list(found.label)
         assert found.xyxy.dtype == found.score.dtype == np.float32
         assert np.isfinite(found.xyxy).all()
         assert np.isfinite(found.score).all()
@@ -149,24 +157,47 @@ def test_forty_classes(kind: str, adapter: Any) -> None:
 def test_classes_that_share_words_and_negatives(
     adapter: Any, asked: Ontology, labels_of: Callable[..., None]
 ) -> None:
-    photos = [blobs(60, 40, seed) for seed in range(4)]
-    found = adapter.detect(photos, asked, 0.0)
+    found = adapter.detect([blobs(60, 40, seed) for seed in range(4)], asked, 0.0)
     for objects in found:
         labels_of(objects, 60, 40)
     seen = {label for objects in found for label in objects.label}
     assert len(seen) > 1, "the case shows nothing"
 
 
-def test_a_batch_equals_one_by_one(adapter: Any, asked: Ontology) -> None:
-    photos = [blobs(60, 40, seed) for seed in range(3)]
-    together = adapter.detect(photos, asked, 0.0)
-    assert len(together) == 3
-    for photo, expected in zip(photos, together, strict=True):
-        (alone,) = adapter.detect([photo], asked, 0.0)
-        assert list(alone.label) == list(expected.label)
-        np.testing.assert_allclose(alone.score, expected.score, atol=1e-4)
-        np.testing.assert_allclose(alone.xyxy, expected.xyxy, atol=1e-2)
-    assert not np.array_equal(together[0].xyxy, together[1].xyxy), "the photo makes no difference"
+def test_a_prompt_keeps_its_spelling(kind: str, adapter: Any) -> None:
+    asked = Ontology.from_prompts(["Red Blood Cell"], [] if kind in UNSCORED else ["BLACK smudge"])
+    found = adapter.detect([blobs(60, 40, seed) for seed in range(4)], asked, 0.0)
+    seen = {prompt for objects in found for prompt in objects.prompt}
+    assert "Red Blood Cell" in seen
+    assert seen <= {"Red Blood Cell", "BLACK smudge"}
+
+
+def test_what_is_found_is_what_is_found_in_the_photo_alone(adapter: Any, asked: Ontology) -> None:
+    mixed = photos()
+    alone = in_batches(lambda batch: adapter.detect(batch, asked, 0.0), mixed, 1)
+    assert len({objects.xyxy.tobytes() for objects in alone}) > 6, "the photo makes no difference"
+    for size in BATCH_SIZES[1:]:
+        for order in orders(len(mixed)):
+            shuffled = [mixed[i] for i in order]
+            found = in_batches(lambda batch: adapter.detect(batch, asked, 0.0), shuffled, size)
+            for i, objects in zip(order, found, strict=True):
+                score, pixels = apart(alone[i], objects)
+                assert score < SCORES_WITHIN
+                assert pixels < BOXES_WITHIN
+
+
+def test_photos_of_one_input_size_are_told_ahead(adapter: Any, asked: Ontology) -> None:
+    """What the engine puts together by width and height, the adapter takes in one pass."""
+    if not isinstance(adapter, Batching):
+        pytest.skip("its input has one size")
+    sizes = [(60, 40), (120, 80), (40, 60), (97, 61), (194, 122), (30, 20)]
+    passes: list[int] = []
+    network = adapter.model if hasattr(adapter, "model") else adapter.network
+    count = network.register_forward_pre_hook(lambda *_: passes.append(1))
+    adapter.detect([blobs(*size) for size in sizes], asked, 0.0)
+    count.remove()
+    assert len(passes) == len({adapter.input_size(*size) for size in sizes})
+    assert len(passes) < len(sizes)
 
 
 def test_a_mixed_batch_keeps_its_order(

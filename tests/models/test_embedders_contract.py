@@ -13,6 +13,7 @@ from transformers import AutoImageProcessor, AutoModel, AutoProcessor
 from autolabel import registry
 from autolabel.errors import AutolabelError
 from tests.embedders import make_crops
+from tests.models.batches import BATCH_SIZES, orders, photos
 from tests.models.checkpoints_embedders import BUILDERS, KINDS
 from tests.models.hub import COMMIT, put_in_cache
 
@@ -72,12 +73,17 @@ def test_a_grey_crop(adapter: Any) -> None:
     check(adapter.embed_images([np.full((40, 40, 3), 128, np.uint8)]), 1, adapter)
 
 
-def test_a_batch_equals_one_by_one(adapter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    crops = make_crops(5)
-    together = adapter.embed_images(crops)
-    check(together, 5, adapter)
-    monkeypatch.setattr("autolabel.models.embedding.CROPS_PER_PASS", 1)
-    np.testing.assert_allclose(adapter.embed_images(crops), together, atol=1e-5)
+def test_the_vector_of_a_crop_is_that_of_the_crop_alone(
+    adapter: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops = photos()
+    alone = np.concatenate([adapter.embed_images([crop]) for crop in crops])
+    check(alone, len(crops), adapter)
+    for size in BATCH_SIZES:
+        monkeypatch.setattr("autolabel.models.embedding.CROPS_PER_PASS", size)
+        for order in orders(len(crops)):
+            found = adapter.embed_images([crops[i] for i in order])
+            np.testing.assert_allclose(found, alone[order], atol=1e-5)
 
 
 def test_other_crops_have_other_vectors(adapter: Any) -> None:

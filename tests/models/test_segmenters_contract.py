@@ -15,6 +15,7 @@ from PIL import Image
 from autolabel import registry
 from autolabel.models.base import Segmented
 from autolabel.ops.masks import areas, decode
+from tests.models.batches import SCORES_WITHIN, orders, photos
 from tests.models.checkpoints_segmenters import (
     BUILDERS,
     KINDS,
@@ -118,6 +119,17 @@ def test_boxes_one_by_one_equal_boxes_at_once(adapter: Any, count: int, multimas
         assert alone.iou[0] == pytest.approx(together.iou[i], abs=1e-4)
         first, second = decode([alone.masks[0], together.masks[i]], 64, 96)
         assert np.mean(first != second) < 0.005  # a pixel at the very edge may move
+
+
+def test_the_masks_of_a_photo_are_those_of_the_photo_alone(adapter: Any) -> None:
+    mixed = [photo for photo in photos() if min(photo.shape[:2]) > 20]
+    whole = [[[0, 0, p.shape[1] * 0.7, p.shape[0]], [2, 2, 20, 20]] for p in mixed]
+    first = [segment(adapter, *one) for one in zip(mixed, whole, strict=True)]
+    for order in orders(len(mixed)):
+        for i in order:
+            again = segment(adapter, mixed[i], whole[i])
+            assert again.masks == first[i].masks
+            np.testing.assert_allclose(again.iou, first[i].iou, atol=SCORES_WITHIN)
 
 
 def test_a_box_around_the_whole_image(adapter: Any) -> None:

@@ -72,3 +72,16 @@ def test_evidence_stays_with_its_box() -> None:
     kept = select(found, {"cat": 0.3}, 0.5, 100, 50)
     assert kept.prompt.tolist() == ["cat", "kitten"]
     assert [s["detector"] for s in kept.scores] == [0.9, 0.4]
+
+
+def test_equal_scores_are_decided_by_the_boxes_alone() -> None:
+    rng = np.random.default_rng(0)
+    boxes = np.round(rng.uniform(0, 12, (40, 4)))
+    boxes[:, 2:] += boxes[:, :2] + 8
+    labels = ["cat", "dog"] * 20
+    found = Objects.create(labels, np.full(40, 0.5), boxes)
+    expected = select(found, {}, 0.5, 64, 64)
+    assert 2 < len(expected) < 40
+    for seed in range(5):
+        shuffled = found[np.random.default_rng(seed).permutation(40)]
+        assert select(shuffled, {}, 0.5, 64, 64) == expected

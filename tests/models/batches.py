@@ -1,0 +1,67 @@
+"""Photos of mixed sizes in batches of any size, against each photo by itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from autolabel.types import Objects
+
+SIZES_WH = [
+    (60, 40), (40, 60), (64, 64), (200, 24), (24, 200), (97, 61), (3, 2), (60, 40), (61, 97),
+    (128, 96), (1, 1), (120, 80),
+]  # fmt: skip
+"""Landscape, portrait, square, panoramas, tiny, twice the same, and twice as large."""
+
+BATCH_SIZES = (1, 3, 8)
+
+SCORES_WITHIN, BOXES_WITHIN = 1e-4, 1e-2
+"""What may be between a photo alone and in a batch, in score and pixels: the rounding of floats,
+whose sums are taken in another order for another batch size or number of threads."""
+
+Photo = np.ndarray[Any, Any]
+Rows = Sequence[tuple[str, str | None, np.ndarray[Any, Any]]]
+
+
+def photos() -> list[Photo]:
+    """One of each of `SIZES_WH`, of random blobs, in an order drawn once."""
+    found = []
+    for seed, size in enumerate(SIZES_WH):
+        coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        found.append(np.array(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)))
+    random.Random(0).shuffle(found)
+    return found
+
+
+def in_batches(
+    work: Callable[[list[Photo]], Sequence[Any]], images: Sequence[Photo], size: int
+) -> list[Any]:
+    """What `work` gives for the images, so many at a time."""
+    batches = (list(images[i : i + size]) for i in range(0, len(images), size))
+    return [one for batch in batches for one in work(batch)]
+
+
+def orders(count: int) -> Iterator[list[int]]:
+    """Two other orders of so many images."""
+    for seed in (1, 2):
+        order = list(range(count))
+        random.Random(seed).shuffle(order)
+        yield order
+
+
+def apart(first: Objects, second: Objects) -> tuple[float, float]:
+    """Largest difference of two findings in score and in a box's side, pixels.
+
+    Raises:
+        AssertionError: they differ in number, labels or prompts.
+    """
+    assert list(first.label) == list(second.label)
+    assert list(first.prompt) == list(second.prompt)
+    if not len(first):
+        return 0.0, 0.0
+    score = np.abs(first.score - second.score).max()
+    return float(score), float(np.abs(first.xyxy - second.xyxy).max())
