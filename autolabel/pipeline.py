@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from autolabel.errors import AutolabelError, UsageError
 from autolabel.ontology import Ontology
 from autolabel.ops.files import common_root, find_images, from_uri, to_uri
 from autolabel.ops.images import content_id, read_bytes
+from autolabel.present import Photos
 from autolabel.stages.detect import Detect
 from autolabel.stages.ingest import MarkRepeats, Scan, find_repeats
 from autolabel.stages.refine import Refine
@@ -45,11 +47,13 @@ class Done:
         layer: the layer that it made or found complete.
         images: how many images it worked on; 0 means that there was nothing to do.
         ignored: files of other kinds that `ingest` left alone.
+        gone: photos that `ingest` found deleted or replaced, and marked so.
     """
 
     layer: Layer
     images: int
     ignored: int = 0
+    gone: int = 0
 
 
 def silent(stage: str, images: int) -> Progress:
@@ -89,9 +93,9 @@ def ingest(
     with workspace.lock():
         if inherit:
             config = _inherited(workspace, config)
-        scan, images = _scan(workspace, paths, config, engine, overwrite, report)
+        scan, images, gone = _scan(workspace, paths, config, engine, overwrite, report)
         layer = _mark(workspace, scan, config, engine, overwrite)
-        return Done(layer, images, found.ignored)
+        return Done(layer, images, found.ignored, gone)
 
 
 def _outside(workspace: Workspace, source: Sequence[str], found: Sequence[Path]) -> list[Path]:
@@ -132,17 +136,17 @@ def _scan(
     engine: EngineConfig,
     overwrite: bool,
     report: Reporter,
-) -> tuple[Layer, int]:
+) -> tuple[Layer, int, int]:
     layer = workspace.layer("scan")
     manifest = Manifest(stage="scan", settings={"image_id": "sha256", "phash": "dct64"})
     root = Path(layer.manifest.source_root or "") if layer.exists else common_root(paths)
-    known = _known(layer) if layer.exists else {}
+    photos = Photos(layer, root)
     if layer.exists and overwrite and layer.manifest.binding() != manifest.binding():
-        paths = list(dict.fromkeys([*(from_uri(uri, root) for uri in known), *paths]))
-        known = {}
-    uris = [to_uri(path, root) for path in paths if _is_new(path, root, known)]
+        paths = list(dict.fromkeys([*(from_uri(uri, root) for uri in photos.known), *paths]))
+        photos.known = {}
+    uris = [to_uri(path, root) for path in paths if photos.is_new(path)]
     chunks = [uris[i : i + config.shard_size] for i in range(0, len(uris), config.shard_size)]
-    have = set(layer.shards()) if known else set()
+    have = set(layer.shards()) if photos.known else set()
     free = (i for i in range(len(have) + len(chunks)) if i not in have)
     tasks = [
         Task(index, len(chunk), partial(_unread, chunk))
@@ -151,36 +155,14 @@ def _scan(
     manifest = replace(manifest, source_root=str(root), shards=len(have) + len(tasks))
     layer = workspace.begin("scan", manifest, overwrite=overwrite)
     run_stage("scan", partial(Scan, root), layer, tasks, engine, report, "ingest")
-    return workspace.finish(layer), len(uris)
+    folders = [Path(os.path.abspath(s)) for s in config.source if Path(s).is_dir()]  # noqa: PTH100
+    gone = photos.settle(layer, folders if config.prune else [])
+    photos.save(layer)
+    return workspace.finish(layer), len(uris), gone
 
 
 def _unread(uris: Iterable[str]) -> list[Record]:
     return [Record("", uri) for uri in uris]
-
-
-def _known(layer: Layer) -> dict[str, tuple[float, set[str]]]:
-    """uri -> when it was last scanned (seconds) and the ids that it had."""
-    known: dict[str, tuple[float, set[str]]] = {}
-    for index in layer.shards():
-        when = layer.shard_path(index).stat().st_mtime
-        table = layer.table(index, ["uri", "image_id", "error"])
-        columns = (table.column(name).to_pylist() for name in ("uri", "image_id", "error"))
-        for uri, image_id, error in zip(*columns, strict=True):
-            ids = known.get(uri, (0.0, set()))[1]
-            # What failed is looked at again whatever its date: it may be there or whole by now.
-            known[uri] = (0.0 if error else when, ids | {image_id})
-    return known
-
-
-def _is_new(path: Path, root: Path, known: Mapping[str, tuple[float, set[str]]]) -> bool:
-    """Whether a file is unknown, or was written since it was scanned and has other bytes now."""
-    seen = known.get(to_uri(path, root))
-    if seen is None:
-        return True
-    try:
-        return path.stat().st_mtime > seen[0] and content_id(read_bytes(path)) not in seen[1]
-    except (OSError, ValueError):
-        return False
 
 
 def _mark(

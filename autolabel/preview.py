@@ -17,6 +17,7 @@ from autolabel.drawing import PALETTE, REJECTED, masks_of, paint, pixels_of
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.ops.crops import square_crop
+from autolabel.ops.files import from_uri
 from autolabel.store import Layer, write_atomic
 from autolabel.types import Objects, Record
 
@@ -31,12 +32,16 @@ CONTEXT = 0.15
 
 @dataclass(frozen=True)
 class Drawn:
-    """What `preview` wrote: files, and how many labels of each kind they show."""
+    """What `preview` wrote: files, and how many labels of each kind they show.
+
+    `unread` is how many images with labels are gone, damaged or no longer the same.
+    """
 
     out: Path
     files: tuple[str, ...]
     kept: int
     rejected: int
+    unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,32 +80,71 @@ def preview(
         crops: how many crops of each kind a sheet has at most.
 
     Raises:
-        AutolabelError: the layer has nothing to show, or an image is gone.
+        AutolabelError: the layer has nothing to show, or none of its images can be read.
     """
     shown = [only] if only else list(ontology.names)
+    album = _Album(source_root)
     chosen: list[Record] = []
     rows: dict[tuple[str, bool], list[tuple[Record, int]]] = {}
     for record in layer.records():
         record = replace(record, objects=_wanted(record.objects, shown, rejected))
-        if record.error is not None or not len(record.objects):
+        if not record.usable or not len(record.objects):
+            continue
+        if not album.has(record):
             continue
         chosen = _most_rejected([*chosen, record], images)
         for i, (label, keep) in enumerate(zip(*_columns(record.objects), strict=True)):
             rows.setdefault((label, keep), []).append((record, i))
+    if not rows and album.unread:
+        raise AutolabelError(
+            f"none of the {len(album.unread)} images can be read",
+            hint="if the folder was moved, add --source-root DIR",
+        )
     if not rows:
         raise AutolabelError(
             f"{layer.name}/ has no {'rejected ' if rejected else ''}labels to show",
             hint="use --layer with another layer, or leave out --class and --rejected",
         )
     out.mkdir(parents=True, exist_ok=True)
-    files = [_draw(record, shown, source_root, out) for record in chosen]
+    drawn = [_draw(record, shown, album, out) for record in chosen]
+    files = [name for name in drawn if name is not None]
     for name in shown:
         kept, lost = (_sampled(rows.get((name, keep), []), crops) for keep in (True, False))
         if kept or lost:
             counts = [len(rows.get((name, keep), [])) for keep in (True, False)]
-            files.append(_sheet(name, kept, lost, counts, source_root, out))
-    totals = [sum(len(v) for (_, kept), v in rows.items() if kept == k) for k in (True, False)]
-    return Drawn(out, tuple(files), *totals)
+            files += _sheet(name, kept, lost, counts, album, out)
+    total, left = sum(map(len, rows.values())), sum(len(v) for (_, k), v in rows.items() if k)
+    return Drawn(out, tuple(files), left, total - left, len(album.unread))
+
+
+class _Album:
+    """The pictures of records; of one that cannot be read, only that it cannot."""
+
+    def __init__(self, source_root: Path) -> None:
+        self.root = source_root
+        self.unread: set[str] = set()
+        self._kept: dict[str, Pixels] = {}
+
+    def has(self, record: Record) -> bool:
+        """Whether the file is there."""
+        try:
+            there = from_uri(record.uri, self.root).is_file()
+        except (OSError, ValueError):
+            there = False
+        if not there:
+            self.unread.add(record.uri)
+        return there
+
+    def pixels(self, record: Record) -> Pixels | None:
+        """RGB, uint8 (height, width, 3), or None; the last few stay in memory."""
+        if record.uri not in self._kept and record.uri not in self.unread:
+            try:
+                seen = pixels_of(record, self.root)
+            except AutolabelError:
+                self.unread.add(record.uri)
+                return None
+            self._kept = {**dict(list(self._kept.items())[-3:]), record.uri: seen}
+        return self._kept.get(record.uri)
 
 
 def _columns(objects: Objects) -> tuple[list[str], list[bool]]:
@@ -127,9 +171,11 @@ def _sampled(rows: list[tuple[Record, int]], most: int) -> list[tuple[Record, in
 # -- images -------------------------------------------------------------------------------------
 
 
-def _draw(record: Record, shown: Sequence[str], source_root: Path, out: Path) -> str:
+def _draw(record: Record, shown: Sequence[str], album: _Album, out: Path) -> str | None:
     """Kept labels in their class's colour, rejected ones in red with the rule."""
-    scene = pixels_of(record, source_root)
+    scene = album.pixels(record)
+    if scene is None:
+        return None
     size_wh = (record.width, record.height)
     for keep, palette in ((True, PALETTE), (False, (REJECTED,))):
         objects = record.objects[record.objects.keep == keep]
@@ -157,15 +203,18 @@ def _sheet(
     kept: list[tuple[Record, int]],
     lost: list[tuple[Record, int]],
     counts: Sequence[int],
-    source_root: Path,
+    album: _Album,
     out: Path,
-) -> str:
+) -> list[str]:
     """Kept crops in a block at the left, rejected ones at the right."""
     blocks = [
-        (f"{name}: {title}, {len(rows)} of {count}", list(_crops(rows, source_root)))
+        (f"{name}: {title}, {len(rows)} of {count}", list(_crops(rows, album)))
         for title, rows, count in (("kept", kept, counts[0]), ("rejected", lost, counts[1]))
         if rows
     ]
+    blocks = [(title, crops) for title, crops in blocks if crops]
+    if not blocks:
+        return []
     columns = COLUMNS if len(blocks) == 2 else 2 * COLUMNS
     drawn = [_block(title, crops, columns) for title, crops in blocks]
     sheet = Image.new("RGB", (sum(b.width for b in drawn), max(b.height for b in drawn)), "white")
@@ -173,16 +222,15 @@ def _sheet(
     for block in drawn:
         sheet.paste(block, (left, 0))
         left += block.width
-    return _save(sheet, out / f"crops-{_plain(name)}.png")
+    return [_save(sheet, out / f"crops-{_plain(name)}.png")]
 
 
-def _crops(rows: Iterable[tuple[Record, int]], source_root: Path) -> Iterator[Crop]:
-    pixels = functools.lru_cache(4)(lambda uri: pixels_of(known[uri], source_root))
-    rows = list(rows)
-    known = {record.uri: record for record, _ in rows}
+def _crops(rows: Iterable[tuple[Record, int]], album: _Album) -> Iterator[Crop]:
     for record, i in rows:
-        objects = record.objects
-        crop = square_crop(pixels(record.uri), objects.xyxy[i].tolist(), CONTEXT)
+        objects, pixels = record.objects, album.pixels(record)
+        if pixels is None:
+            continue
+        crop = square_crop(pixels, objects.xyxy[i].tolist(), CONTEXT)
         caption = objects.reason[i] or "rejected"
         if objects.keep[i]:
             caption = f"score {objects.score[i]:.2f} {_evidence(objects.scores[i])}"

@@ -41,7 +41,7 @@ SCHEMA = pa.schema(
 )
 """One row per image; see `Record` for what each column holds."""
 
-POOL, LEAK, DUPLICATE, EXCLUDED = "pool", "leak", "duplicate", "excluded"
+POOL, LEAK, DUPLICATE, EXCLUDED, GONE = "pool", "leak", "duplicate", "excluded", "gone"
 """Values of `Record.split`; stages work on `POOL` alone."""
 
 
@@ -158,7 +158,8 @@ class Record:
         image_id: first 32 hexadecimal digits of the SHA-256 of the file's bytes.
         uri: path relative to the workspace's source root, with `/`.
         width, height: pixels of the upright image; 0 where it could not be read.
-        split: `pool` (in use), `leak` (equals a held-out photo), `duplicate` or `excluded`.
+        split: `pool` (in use), `leak` (equals a held-out photo), `duplicate`, `excluded` or `gone`
+            (its file was deleted or replaced).
         error: why the image could not be used, or None.
         group: image_id of the first image that this one nearly equals, or its own.
         note: what put it into `split`, or what it nearly equals; or None.

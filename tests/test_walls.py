@@ -43,8 +43,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "ontology",
     },
+    "present": BASE | {"store", "ops", "types"},
     "pipeline": BASE
-    | {"store", "stages", "engine", "ops", "registry", "types", "config", "ontology"},
+    | {"present", "store", "stages", "engine", "ops", "registry", "types", "config", "ontology"},
     "examples": BASE | {"truth", "ops", "models.base", "stages", "ontology"},
     "filtering": BASE
     | {"pipeline", "examples", "store", "stages", "engine", "registry", "types", "config"}

@@ -186,7 +186,7 @@ def stopping(resume: str) -> Iterator[None]:
 
 def stage_done(stage: str, done: Any) -> None:
     """One line on what a stage did."""
-    if not done.images:
+    if not done.images and not done.gone:
         message(f"{stage}: nothing to do")
         return
     counts = done.layer.counts()
@@ -205,7 +205,7 @@ def stage_done(stage: str, done: Any) -> None:
     message(f"{stage}: {', '.join(parts)}")
 
 
-_SPLITS = {"leak": "leaks", "duplicate": "duplicates", "excluded": "excluded"}
+_SPLITS = {"leak": "leaks", "duplicate": "duplicates", "excluded": "excluded", "gone": "gone"}
 
 
 def trials(rows: Any, as_json: bool) -> None:
@@ -230,6 +230,8 @@ def previewed(done: Any, as_json: bool) -> None:
         data({**asdict(done), "out": str(done.out)})
         return
     counts = f"{done.kept} kept and {done.rejected} rejected labels"
+    if done.unread:
+        counts += f"; {done.unread} images could not be read"
     message(f"preview: {len(done.files)} pictures of {counts} -> {done.out}")
 
 

@@ -35,7 +35,7 @@ class EngineConfig(Config):
 class IngestConfig(Config):
     """Which images belong to the workspace."""
 
-    HOW: ClassVar[frozenset[str]] = frozenset({"source", "holdout", "shard_size"})
+    HOW: ClassVar[frozenset[str]] = frozenset({"source", "holdout", "shard_size", "prune"})
 
     source: tuple[str, ...] = Field(
         (), description="Files, folders, globs, a .txt with one path a line, or - for a list."
@@ -60,6 +60,11 @@ class IngestConfig(Config):
     )
     shard_size: int = Field(
         128, ge=1, le=100_000, description="Images per shard: what a crash can cost."
+    )
+    prune: bool = Field(
+        False,
+        description="Mark as gone, of the photos below the folders that are named, those that are "
+        "deleted or replaced; a photo that comes back is taken again.",
     )
 
     _listed = field_validator("source", "holdout", mode="before")(lambda v: as_list(v))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from autolabel.ops.files import from_uri
 from autolabel.ops.hashes import NearIndex, dihedral_hashes, phash
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
-from autolabel.types import DUPLICATE, EXCLUDED, LEAK, POOL, Record
+from autolabel.types import DUPLICATE, EXCLUDED, GONE, LEAK, POOL, Record
 
 
 class Scan:
@@ -81,7 +81,8 @@ def find_repeats(
     """Find rows that repeat a held-out photo or an earlier row; the key is (uri, image_id).
 
     A mark depends on the holdout and on earlier rows alone, so rows that are appended later never
-    change it. Rows without a mark repeat nothing; rows with an error are never matched.
+    change it. Rows without a mark repeat nothing; rows with an error, and those whose photo is
+    gone, are never matched.
 
     - Equal to, or near, a held-out photo: `leak`, in the group of that photo. This goes first.
     - Equal bytes to an earlier row: `duplicate`, in that row's group.
@@ -103,7 +104,7 @@ def find_repeats(
     earlier: dict[str, Record] = {}  # rows in use, with their final group
     marks: dict[tuple[str, str], Mark] = {}
     for record in records:
-        if record.error is not None:
+        if record.error is not None or record.split == GONE:
             continue
         mark = _leak(record, held, held_near) or _repeat(record, earlier, earlier_near)
         if mark is not None:
@@ -189,6 +190,8 @@ class MarkRepeats:
         return [self._marked(record) for record in batch]
 
     def _marked(self, record: Record) -> Record:
+        if record.split == GONE:
+            return record
         mark = self.marks.get((record.uri, record.image_id))
         if mark is not None:
             record = replace(record, split=mark.split, group=mark.group, note=mark.note)
