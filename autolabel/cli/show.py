@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import TracebackType
@@ -22,7 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -32,14 +32,25 @@ SECONDS_BETWEEN_LINES = 10.0
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_live: list[Bar] = []
+"""The bar that moves, if one does. What else is printed ends it, or goes above it by way of `err`:
+a bar that goes on moving would be drawn over the lines that another console prints."""
+
+
+def _end_bar(*, if_finished: bool = False) -> None:
+    while _live and (_live[-1].finished or not if_finished):
+        _live.pop().stop()
+
 
 def message(text: str) -> None:
     """One line to standard error."""
+    _end_bar(if_finished=True)
     err.print(escape(text))
 
 
 def problem(error: str, hint: str) -> None:
     """An error and what to do about it, one line each."""
+    _end_bar()
     err.print(f"[bold red]error:[/] {escape(one_line(error))}")
     err.print(f"[bold cyan]hint:[/] {escape(one_line(hint))}")
 
@@ -51,11 +62,13 @@ def one_line(text: str) -> str:
 
 def data(value: Any) -> None:
     """JSON to standard output."""
+    _end_bar()
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def table(value: Any) -> None:
     """A rich table to standard output."""
+    _end_bar()
     Console(highlight=False).print(value)
 
 
@@ -67,7 +80,9 @@ class _Rate(ProgressColumn):
     """Images per second and what was found."""
 
     def render(self, task: Task) -> Text:
-        speed = rate(task.completed, task.elapsed or 0, UNITS.get(task.description, "images"))
+        # What is finished took as long as it took, however long its bar is shown.
+        seconds = task.finished_time or task.elapsed or 0
+        speed = rate(task.completed, seconds, UNITS.get(task.description, "images"))
         if task.description in UNITS:
             return Text(f"{speed}  {task.fields['note']}")
         counts = f"{task.fields['objects']} objects"
@@ -86,11 +101,11 @@ def rate(done: float, seconds: float, unit: str = "images") -> str:
 class Reporter:
     """Shows stages as they run: a bar on a terminal, plain lines elsewhere. A context manager.
 
-    Called with a stage's name and the number of images to do, it gives the progress to update.
+    Called with a stage's name and the number of images to do, it gives the progress to update. Each
+    stage has a bar of its own, which stays as it is when the next begins.
     """
 
     def __init__(self) -> None:
-        self._bar: Bar | None = None
         self.last: Progress | None = None
 
     def __enter__(self) -> Reporter:
@@ -102,44 +117,43 @@ class Reporter:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        _end_bar()
 
     def __call__(self, stage: str, images: int) -> Progress:
         from autolabel.engine.base import Progress  # loads numpy and Arrow
 
         progress = Progress()
         self.last = progress
-        progress.changed = (
-            self._on_terminal(stage, images) if err.is_terminal else _Lines(stage, images)
-        )
+        _end_bar()
+        progress.changed = _moving(stage, images) if err.is_terminal else _Lines(stage, images)
         progress.changed(progress)
         return progress
 
-    def _on_terminal(self, stage: str, images: int) -> Any:
-        if self._bar is None:
-            self._bar = Bar(
-                TextColumn("{task.description:9}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                _Rate(),
-                console=err,
-            )
-            self._bar.start()
-        bar = self._bar
-        task = bar.add_task(stage, total=images, objects=0, errors=0, note="")
 
-        def changed(progress: Progress) -> None:
-            bar.update(
-                task,
-                completed=progress.images,
-                objects=progress.objects,
-                errors=progress.errors,
-                note=progress.note,
-            )
+def _moving(stage: str, images: int) -> Callable[[Progress], None]:
+    bar = Bar(
+        TextColumn("{task.description:9}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True)),
+        _Rate(table_column=Column(no_wrap=True)),
+        console=err,
+        expand=True,
+    )
+    task = bar.add_task(stage, total=images, objects=0, errors=0, note="")
+    _live.append(bar)
+    bar.start()
 
-        return changed
+    def changed(progress: Progress) -> None:
+        bar.update(
+            task,
+            completed=progress.images,
+            objects=progress.objects,
+            errors=progress.errors,
+            note=progress.note,
+        )
+
+    return changed
 
 
 class _Lines:
@@ -151,12 +165,13 @@ class _Lines:
         self.total = images
         self.start = self.shown = time.monotonic()
         self.ended = False
+        message(f"{stage}: {images} {self.unit} to do")
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
         if progress.images == 0:
-            message(f"{self.stage}: {self.total} {self.unit} to do")
-        elif progress.images >= self.total and not self.ended:
+            return  # shards that only pass through come before the first image
+        if progress.images >= self.total and not self.ended:
             self.ended = True
             self._line(progress, now)
         elif now - self.shown >= SECONDS_BETWEEN_LINES and not self.ended:
