@@ -34,6 +34,7 @@ def hub_cache(cache: Path, hub_id: str, commit: str) -> None:
     snapshot = home / "snapshots" / commit
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text('{"model_type": "grounding-dino"}', "utf-8")
+    (snapshot / "preprocessor_config.json").write_text("{}", "utf-8")
     (snapshot / "model.safetensors").write_bytes(b"weights")
 
 
@@ -48,7 +49,7 @@ def test_a_fetched_model_is_known_by_its_commit_and_found_again(
     assert registry.locate("detector", by_name.reference(), fetch=False) == by_name
     here = hub.cached(hub_id)
     assert here is not None
-    assert (here.path, here.commit, here.size) == (by_name.path, "a" * 40, 39)
+    assert (here.path, here.commit, here.size) == (by_name.path, "a" * 40, 41)
 
 
 @pytest.mark.parametrize(

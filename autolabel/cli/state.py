@@ -54,7 +54,7 @@ def models_known() -> list[dict[str, Any]]:
     sources = installed().sources
     rows = []
     for name, known in registry.registered().items():
-        here = hub.cached(known.hub_id)
+        here = hub.cached(known.hub_id, bare=bool(known.adapter))
         rows.append(
             {
                 "name": name,

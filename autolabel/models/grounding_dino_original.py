@@ -26,7 +26,7 @@ from autolabel.errors import AutolabelError
 from autolabel.models.cache import cache_folder
 from autolabel.models.grounding_dino import SEPARATORS, GroundingDino
 from autolabel.models.grounding_dino_keys import architecture, plain, rename
-from autolabel.registry import Located
+from autolabel.registry import Located, hub
 
 VERSION = 1
 """Of the conversion; a higher one makes every cached folder anew."""
@@ -217,14 +217,9 @@ def _files_beside(file: Path) -> Path | None:
 def _from_hub(located: Located) -> Path:
     """A folder of the hub's cache that holds the tokenizer, fetched where that is allowed."""
     from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
 
     patterns = ["*.json", "*.txt"]
-    for hub_id in TOKENIZER_CACHED:
-        try:
-            folder = Path(snapshot_download(hub_id, local_files_only=True))
-        except LocalEntryNotFoundError:
-            continue
+    for folder in (folder for hub_id in TOKENIZER_CACHED for folder in hub.snapshots(hub_id)):
         if any((folder / name).is_file() for name in TOKENIZER_FILES):
             return folder
     reason = "the network is off (HF_HUB_OFFLINE)"

@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from autolabel.errors import AutolabelError
 from autolabel.registry import Located
+from autolabel.registry.checksums import weights_among
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -134,4 +135,5 @@ def _filled_from_twins(model: Any, missing: list[str]) -> list[str]:
 
 def pickled(folder: Path) -> bool:
     """Whether the weights are there as `pytorch_model.bin` alone, as of some older checkpoints."""
-    return not any(folder.glob("*.safetensors")) and any(folder.glob("pytorch_model*.bin"))
+    weights = weights_among(path.name for path in folder.iterdir())
+    return bool(weights) and weights[0].endswith(".bin")

@@ -256,8 +256,9 @@ def _from_hub(task: str, name: str, hub_id: str, *, fetch: bool) -> Located:
 
     if not hub.HUB_ID.fullmatch(hub_id):
         raise AutolabelError(f"there is no model {name!r}", hint=_nearest(task, name))
-    here = hub.cached(hub_id)
+    here = hub.cached(hub_id, bare=bool(_own_adapter(task, hub_id)))
     if here is not None:
+        hub.keep(hub_id, here.commit)
         return Located(task, hub_id, here.path, here.commit)
     if fetch and not constants.HF_HUB_OFFLINE:
         try:

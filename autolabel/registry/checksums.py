@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 COUNTED = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
 """What makes a checkpoint what it is; prose beside it does not count."""
 
-_WEIGHTS = (("model.safetensors", "model-*.safetensors"), ("pytorch_model*.bin",))
+WEIGHTS = (("model.safetensors",), ("model-*.safetensors",), ("pytorch_model*.bin",))
+"""The kinds of weights, the better first; the last is read as tensors and nothing else."""
 
 
 def sha256_of(path: Path) -> str:
@@ -27,17 +29,32 @@ def folder_digest(folder: Path) -> str:
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of a checkpoint's weights; of several files over their names and sums.
+    """SHA-256 of a checkpoint's weights, or of an original file; of several files over their names
+    and sums.
 
     A large file of the hub's cache bears it as its name, and was checked against that name when it
     was fetched, so that it is not read again. Empty where the folder holds none.
     """
-    for patterns in _WEIGHTS:
-        files = sorted({p for pattern in patterns for p in folder.glob(pattern)})
-        if files:
-            whole = len(files) == 1
-            return _fetched_sha256(files[0]) if whole else _together(files, _fetched_sha256)
-    return ""
+    if folder.is_file():
+        return _fetched_sha256(folder)
+    files = [folder / name for name in weights_among(path.name for path in folder.iterdir())]
+    if not files:
+        return ""
+    return _fetched_sha256(files[0]) if len(files) == 1 else _together(files, _fetched_sha256)
+
+
+def weights_among(names: Iterable[str]) -> list[str]:
+    """The files that a checkpoint is loaded from, of those at the top of its folder.
+
+    >>> weights_among(["pytorch_model.bin", "model.safetensors", "open_clip_model.safetensors"])
+    ['model.safetensors']
+    """
+    known = sorted(name for name in names if "/" not in name)
+    kinds = (
+        [name for name in known if any(fnmatch.fnmatchcase(name, one) for one in patterns)]
+        for patterns in WEIGHTS
+    )
+    return next(filter(None, kinds), [])
 
 
 @functools.lru_cache(maxsize=256)

@@ -250,19 +250,15 @@ def test_without_a_vocabulary_one_error_and_one_hint(
 
 
 @pytest.mark.parametrize(
-    "place", [Path("bert-base-uncased/vocab.txt"), Path("../hub/snapshots/1/vocab.txt")]
+    "place",
+    [
+        Path("bert-base-uncased/vocab.txt"),
+        Path(f"../hub/models--google-bert--bert-base-uncased/snapshots/{'a' * 40}/vocab.txt"),
+        Path(f"../hub/models--IDEA-Research--grounding-dino-tiny/snapshots/{'a' * 40}/vocab.txt"),
+    ],
 )
-def test_places_where_the_vocabulary_is_found(
-    save: Save, golden: Golden, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def cached(hub_id: str, **options: object) -> str:
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
-        if hub_id != "IDEA-Research/grounding-dino-tiny":
-            raise LocalEntryNotFoundError("not here")
-        return str(tmp_path / "hub/snapshots/1")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", cached)
+def test_places_where_the_vocabulary_is_found(save: Save, golden: Golden, place: Path) -> None:
+    """In the cache no list of the repository's other files is there, as after `hf download`."""
     check_equal_to_the_original(load(save(golden.state, place)), golden)
 
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from autolabel.errors import AutolabelError
 from autolabel.models import loading
 from autolabel.registry import Located
+from tests.embedders import make_crops, save_random_dinov2
 
 
 class Lacking:
@@ -44,3 +48,22 @@ def refused(error: ImportError, folder: Path) -> AutolabelError:
     with pytest.raises(AutolabelError) as e:
         loading.load(located, kind, kind, loading.torch.device("cpu"))
     return e.value
+
+
+def test_weights_of_another_program_beside_those_that_are_read(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    from autolabel import registry
+
+    folder = save_random_dinov2(tmp_path / "model")
+    whole = folder / "model.safetensors"
+    index = {"weight_map": {"a": "pytorch_model-00001-of-00002.bin"}}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index), "utf-8")
+    photo = make_crops(1)
+    expected = registry.load(registry.locate("image", str(folder)), "cpu").embed_images(photo)
+
+    (folder / "pytorch_model.bin.index.json").unlink()
+    torch.save(load_file(whole), folder / "pytorch_model.bin")
+    whole.rename(folder / "open_clip_model.safetensors")
+    found = registry.load(registry.locate("image", str(folder)), "cpu").embed_images(photo)
+    assert np.array_equal(found, expected)

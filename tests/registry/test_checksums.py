@@ -26,6 +26,7 @@ def checkpoint(tmp_path: Path) -> Path:
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     (folder / "config.json").write_text('{"model_type": "grounding-dino"}', "utf-8")
+    (folder / "preprocessor_config.json").write_text("{}", "utf-8")
     return folder
 
 
