@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from autolabel.errors import AutolabelError
+from autolabel.models.finite import refuse_not_finite, weights_of
 
 _LAYERS = ("torch.nn.modules.", "ultralytics.nn.modules.")
 _NETWORKS = ("ultralytics.nn.tasks",)
@@ -42,7 +43,8 @@ def load_network(path: Path) -> dict[str, Any]:
     """A checkpoint with pickled modules, on the CPU, as `torch.load` would give it.
 
     Raises:
-        AutolabelError: it is no checkpoint, or it holds something that is no layer of a network.
+        AutolabelError: it is no checkpoint, it holds something that is no layer of a network, or
+            weights that are not finite numbers.
     """
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
@@ -61,6 +63,10 @@ def load_network(path: Path) -> dict[str, Any]:
         ) from e
     if not isinstance(content, dict):
         raise _refused(path, f"a {type(content).__name__} in place of a network")
+    for part in content.values():
+        if isinstance(part, nn.Module):
+            refuse_not_finite(weights_of(part), path.name)
+    refuse_not_finite(content, path.name)  # of weights alone
     return content
 
 

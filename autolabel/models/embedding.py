@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from autolabel.errors import AutolabelError
 from autolabel.models.alike import Inputs, in_sizes
 
 Vectors = npt.NDArray[np.float32]
@@ -46,6 +47,16 @@ def in_passes(
 
 
 def unit(features: torch.Tensor) -> Vectors:
-    """Rows of length one, on the CPU."""
+    """Rows of length one, on the CPU.
+
+    Raises:
+        AutolabelError: a number is not finite; compared with it, every crop would seem to fit.
+    """
+    if not torch.isfinite(features).all():
+        raise AutolabelError(
+            "the embedder gives vectors that are not finite numbers",
+            hint="its weights are damaged or it does not run on this device: fetch it again, use "
+            "another, or --device cpu",
+        )
     scaled: Vectors = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
     return scaled

@@ -14,6 +14,7 @@ from transformers import CONFIG_MAPPING
 from transformers.utils import logging
 
 from autolabel.errors import AutolabelError
+from autolabel.models.finite import refuse_not_finite, weights_of
 from autolabel.registry import Located
 from autolabel.registry.checksums import weights_among
 
@@ -42,8 +43,8 @@ def load(
         device: where the model goes.
 
     Raises:
-        AutolabelError: the files do not load, a package is not installed, or weights are missing:
-            transformers would fill them with random numbers.
+        AutolabelError: the files do not load, a package is not installed, weights are not finite
+            numbers, or some are missing: transformers would fill them with random numbers.
     """
     try:
         config = _config(located.path)
@@ -76,6 +77,7 @@ def load(
             f"model {located.name} lacks {len(missing)} weights, {missing[0]} for one",
             hint="use a checkpoint that holds the whole model",
         )
+    refuse_not_finite(weights_of(model), located.name)
     return processor, model.to(device).eval()
 
 

@@ -12,6 +12,7 @@ import torch
 from autolabel.errors import AutolabelError
 from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
+from autolabel.models.finite import refuse_not_finite
 from autolabel.models.sam_masks import BOXES_PER_PASS, finish
 from autolabel.models.segment_anything_shapes import State, architecture, build, unwrapped
 from autolabel.registry import Located
@@ -45,6 +46,7 @@ class SegmentAnything:
             model.load_state_dict(state, assign=True)
         except (RuntimeError, ValueError, AssertionError) as e:
             raise _not_sam(located, " ".join(str(e).split())[:200]) from e
+        refuse_not_finite(state, located.name)
         for name in ("pixel_mean", "pixel_std"):  # constants that the files do not hold
             setattr(model, name, _constant(name))
         self.predictor = SamPredictor(model.to(self.device, torch.float32).eval())

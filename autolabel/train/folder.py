@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from autolabel.errors import AutolabelError
+from autolabel.reading import read_json
 from autolabel.store import not_writable, write_atomic
 
 COMPLETE, UNFINISHED = "complete", "unfinished"
@@ -33,7 +34,7 @@ DATASET = "dataset"
 def read_run(folder: Path) -> dict[str, Any]:
     """``run.json``; empty where there is none or it is damaged."""
     try:
-        run = json.loads((folder / RUN).read_text("utf-8"))
+        run = read_json(folder / RUN)
     except (OSError, ValueError):
         return {}
     return run if isinstance(run, dict) else {}

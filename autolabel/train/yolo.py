@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import yaml
 from torch import nn
 from ultralytics.data.augment import LetterBox
 from ultralytics.nn import tasks
@@ -28,11 +27,11 @@ from autolabel.models import device as devices
 from autolabel.models.cache import cache_folder
 from autolabel.models.checked_pickle import load_network
 from autolabel.ops.masks import encode
+from autolabel.reading import LARGEST_YAML, parse_yaml, read_regular
 from autolabel.registry.checksums import sha256_of
+from autolabel.train.network import check_network
 from autolabel.types import Objects
 
-_HEADS = {"Detect": False, "v10Detect": False, "Segment": True, "Segment26": True}
-"""Last layer -> whether it finds masks."""
 _NETWORKS = {tasks.DetectionModel: False, tasks.SegmentationModel: True}
 _NMS_IOU = 0.7  # that of ultralytics
 _AT_ONCE = 16
@@ -126,20 +125,20 @@ def _from_yaml(file: Path) -> Start:
             f"student {file} is not here, and ultralytics ships none of that name", hint=_NO_FETCH
         )
     try:
-        text = source.read_text("utf-8")
-        network = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
+        data = read_regular(source, LARGEST_YAML)
+        network = parse_yaml(data.decode("utf-8-sig"))
+    except (OSError, ValueError) as e:
         raise AutolabelError(
             f"student {file} cannot be read: {' '.join(str(e).split())[:160]}",
             hint="name a model description in YAML",
         ) from e
-    masks = _check_network(network, str(file))
-    scales = network.get("scales") or {}
-    scale = tasks.guess_model_scale(file)
-    if scales:
+    scales = network.get("scales") if isinstance(network, dict) else None
+    if isinstance(scales, dict) and scales:
+        scale = tasks.guess_model_scale(file)
         network["scale"] = scale if scale in scales else next(iter(scales))
+    masks = check_network(network, str(file))
     network["yaml_file"] = file.name
-    revision = hashlib.sha256(f"{network.get('scale', '')}\n{text}".encode()).hexdigest()
+    revision = hashlib.sha256(f"{network.get('scale', '')}\n".encode() + data).hexdigest()
     identity = {"student": file.name, "revision": f"sha256:{revision}"}
     return Start(file.stem, network, None, masks, identity)
 
@@ -147,47 +146,17 @@ def _from_yaml(file: Path) -> Start:
 def _from_checkpoint(file: Path) -> Start:
     model, _ = load_model(file)
     network = copy.deepcopy(model.yaml)
-    masks = _check_network(network, str(file))
+    masks = check_network(network, str(file))
     identity = {"student": file.name, "revision": f"sha256:{sha256_of(file)}"}
     return Start(file.stem, network, model, masks, identity)
-
-
-def _check_network(network: Any, name: str) -> bool:
-    """See that a description names layers alone, for ultralytics calls what it names.
-
-    Returns:
-        Whether the network finds masks.
-    """
-    try:
-        layers = [str(row[2]) for part in ("backbone", "head") for row in network[part]]
-        masks = _HEADS.get(layers[-1])
-    except (TypeError, KeyError, IndexError):
-        masks, layers = None, []
-    if masks is None or not all(map(_is_layer, layers)):
-        wrong = next((layer for layer in layers if not _is_layer(layer)), None)
-        raise AutolabelError(
-            f"student {name} is no network for boxes or masks"
-            + (f": {wrong!r} is no layer" if wrong else ""),
-            hint="name one of ultralytics, such as yolo26n.yaml, or describe one like it",
-        )
-    return masks
-
-
-def _is_layer(name: str) -> bool:
-    if name.startswith("nn."):
-        found = getattr(nn, name[3:], None)
-        home = "torch.nn.modules."
-    else:
-        found = getattr(tasks, name, None)
-        home = "ultralytics.nn.modules."
-    return isinstance(found, type) and found.__module__.startswith(home)
 
 
 def load_model(file: Path) -> tuple[Any, dict[str, Any]]:
     """The network in a checkpoint, in single precision, and the checkpoint.
 
     Raises:
-        AutolabelError: it holds none for boxes or masks, or something else.
+        AutolabelError: it holds none for boxes or masks, something else, or weights that are not
+            finite numbers.
     """
     checkpoint = load_network(file)
     model: Any = checkpoint.get("ema") or checkpoint.get("model")

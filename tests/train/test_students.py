@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,86 @@ def test_a_description_that_names_no_layers(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(AutolabelError):
         find_start(path)
+
+
+HUGE = """
+backbone:
+  - [-1, {repeats}, {layer}, {arguments}]
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [-1, 1, Conv, [8, 3, 2]]
+head:
+  - [[-2, -1], 1, Detect, [nc]]
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"layer": "TorchVision", "arguments": "[512, resnet18, DEFAULT]"},
+            "'TorchVision' is no layer",
+        ),
+        ({"layer": "torchvision.ops.MLP", "arguments": "[3, [9]]"}, "'torchvision.ops.MLP' is no"),
+        ({"layer": "nn.LazyLinear"}, "'nn.LazyLinear' is no layer"),
+        ({"repeats": 1_000_000}, "row 0, Conv, is repeated 1000000 times"),
+        ({"repeats": 90, "more": "depth_multiple: 1000"}, "multiplies depth or width"),
+        ({"repeats": 90, "more": "scales: {n: [7.9, 1, 64]}"}, "it has 714 layers"),
+        ({"arguments": "[8, 99999999, 2]"}, "row 0, Conv, has the argument 99999999"),
+        ({"arguments": "['99999999', 3, 2]"}, "has the argument 99999999"),
+        ({"arguments": "[.inf, 3, 2]"}, "has the argument inf"),
+        ({"arguments": "[8000, 2000, 2]"}, "weights and up to"),
+        (
+            {"layer": "nn.Upsample", "arguments": "[None, 4000, nearest]"},
+            "values in a layer's output",
+        ),
+        ({"layer": "RepNCSPELAN4", "arguments": "[8, 8, 8, 5000]"}, "is repeated 5000 times"),
+        ({"layer": "Concat", "arguments": "[a, b, c]"}, "has the argument a"),
+        ({"layer": "C2f", "arguments": "[]"}, "it cannot be built"),
+        ({"more": "activation: __import__('os').system('touch touched')"}, "its activation is"),
+        ({"more": "nc: 1.0e+300"}, "its nc is"),
+    ],
+)
+def test_what_a_network_may_not_hold(
+    values: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before anything is built, fetched or taken from torch's cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", _fetched)
+    text = HUGE.format(
+        **{"repeats": 1, "layer": "Conv", "arguments": "[8, 3, 2]", "more": ""} | values
+    )
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(AutolabelError, match=re.escape(said)):
+        find_start(tmp_path / "a.yaml")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.yaml"]
+
+
+def _fetched(*_: Any, **__: Any) -> Any:
+    raise AssertionError("weights were to be fetched")
+
+
+def test_a_checkpoint_whose_description_fetches(tmp_path: Path, tiny: Path) -> None:
+    save(tmp_path / "a.pt", tiny)
+    content = torch.load(tmp_path / "a.pt", weights_only=False)
+    content["model"].yaml["backbone"][0][2:] = ["TorchVision", [8, "resnet18", "DEFAULT"]]
+    torch.save(content, tmp_path / "b.pt")
+    with pytest.raises(AutolabelError, match="'TorchVision' is no layer that a student may have"):
+        find_start(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(wrong: float, tmp_path: Path, tiny: Path) -> None:
+    save(tmp_path / "a.pt", tiny)
+    content = torch.load(tmp_path / "a.pt", weights_only=False)
+    next(content["model"].parameters()).data.view(-1)[3] = wrong
+    torch.save(content, tmp_path / "b.pt")
+    for load in (
+        lambda: load_student(tmp_path / "b.pt", "cpu"),
+        lambda: find_start(tmp_path / "b.pt"),
+    ):
+        with pytest.raises(AutolabelError, match="not finite"):
+            load()
 
 
 def test_a_hostile_student_is_not_run(tmp_path: Path) -> None:
