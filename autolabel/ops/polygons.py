@@ -7,7 +7,8 @@ with its holes; `one_ring` joins them to a single path for formats that allow no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,15 +47,27 @@ def to_polygons(
             No part and no hole vanishes, whatever the tolerance.
 
     Returns:
-        Parts from the top down, none for an empty mask, and the loss: 1 - IoU of the mask with
-        what `from_polygons` makes of the parts.
+        Parts as those of `outlines`, and the loss: 1 - IoU of the mask with what `from_polygons`
+        makes of them.
+    """
+    parts = outlines(counts, height, width, tolerance_px)
+    if not parts:
+        return [], 0.0
+    back = from_polygons(parts, height, width)
+    return parts, float(1 - iou([counts], [back], height, width)[0, 0])
+
+
+def outlines(counts: bytes, height: int, width: int, tolerance_px: float = 0.5) -> list[Part]:
+    """The outlines of a mask, simplified as by `to_polygons`, from the top down.
+
+    None for an empty mask.
     """
     from contourpy import FillType, contour_generator
     from shapely import Polygon
 
     (mask,) = decode([counts], height, width)
     if not mask.any():
-        return [], 0.0
+        return []
     y0, x0, crop = _cropped(mask)
     # Level 0.5 between centres at whole numbers; the padding closes outlines at the border.
     lines = contour_generator(z=crop.astype(np.float64), fill_type=FillType.OuterOffset)
@@ -70,8 +83,7 @@ def to_polygons(
         inner = tuple(np.asarray(h.coords)[:-1] for h in polygon.interiors)
         parts.append(Part(np.asarray(polygon.exterior.coords)[:-1], inner))
     parts.sort(key=lambda part: (part.outer[:, 1].min(), part.outer[:, 0].min()))
-    back = from_polygons(parts, height, width)
-    return parts, float(1 - iou([counts], [back], height, width)[0, 0])
+    return parts
 
 
 def _cropped(mask: npt.NDArray[np.bool_]) -> tuple[int, int, npt.NDArray[np.bool_]]:
@@ -108,9 +120,10 @@ def _filled(ring: Ring, height: int, width: int) -> npt.NDArray[np.bool_]:
 def one_ring(parts: Sequence[Part]) -> Ring:
     """All parts and holes as one closed path, joined by seams without width.
 
-    For formats in which an object is a single ring. The seams run there and back between nearest
-    corners, and holes run against their outline, so both the even-odd and the non-zero rule fill
-    what the parts fill.
+    For formats in which an object is a single ring. The seams run there and back between corners
+    that are near, as few and short as join all (a minimum spanning tree), and holes run against
+    their outline, so both the even-odd and the non-zero rule fill what the parts fill. It takes
+    n log n for n corners.
 
     Raises:
         ValueError: there are no parts.
@@ -122,12 +135,73 @@ def one_ring(parts: Sequence[Part]) -> Ring:
         for part in parts
         for i, ring in enumerate((part.outer, *part.holes))
     ]
-    path = rings[0]
-    for ring in rings[1:]:
-        gaps = ((path[:, None] - ring[None]) ** 2).sum(axis=2)
-        here, there = np.unravel_index(gaps.argmin(), gaps.shape)
-        loop = np.roll(ring, -there, axis=0)
-        path = np.concatenate([path[: here + 1], loop, loop[:1], path[here:]])
+    if len(rings) == 1:
+        return rings[0]
+    points = np.concatenate(rings)
+    return points[_path(_seams(points, rings), [len(ring) for ring in rings])]
+
+
+def _seams(points: Ring, rings: Sequence[Ring]) -> npt.NDArray[np.int64]:
+    """Pairs of corners (n - 1, 2), as indices into all, that join n rings."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import minimum_spanning_tree
+    from scipy.spatial import Delaunay
+
+    ring_of = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    # The shortest ways between the rings are among the edges of the triangulation.
+    triangles = Delaunay(points)
+    edges = np.concatenate(
+        [
+            triangles.simplices[:, [0, 1]],
+            triangles.simplices[:, [1, 2]],
+            triangles.simplices[:, [2, 0]],
+            triangles.coplanar[:, [0, 2]],  # corners that lie where another one does
+        ]
+    )
+    pairs = np.sort(ring_of[edges], axis=1)
+    between = pairs[:, 0] != pairs[:, 1]
+    edges, pairs = edges[between], pairs[between]
+    lengths = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+    order = np.lexsort((*edges.T, lengths))  # of two as short, always the same one
+    count = len(rings)
+    _, first = np.unique(pairs[order] @ [count, 1], return_index=True)
+    best = order[first]
+    graph = coo_matrix((1 + lengths[best], pairs[best].T), (count, count))
+    chosen = minimum_spanning_tree(graph).tocoo()
+    seam = {tuple(pair): edge for pair, edge in zip(pairs[best].tolist(), edges[best], strict=True)}
+    kept = zip(np.minimum(chosen.row, chosen.col), np.maximum(chosen.row, chosen.col), strict=True)
+    return np.array([seam[int(a), int(b)] for a, b in kept])
+
+
+def _path(seams: npt.NDArray[np.int64], lengths: Sequence[int]) -> list[int]:
+    """The corners in the order of the path that walks all rings, turning off at each seam."""
+    ends = np.cumsum(lengths)
+    exits: dict[int, list[int]] = defaultdict(list)
+    for a, b in seams.tolist():
+        exits[a].append(b)
+        exits[b].append(a)
+    path: list[int] = []
+
+    def walk(start: int) -> Iterator[int]:
+        """The corners of a ring from one round to itself."""
+        ring = int(np.searchsorted(ends, start, side="right"))
+        low, high = int(ends[ring]) - lengths[ring], int(ends[ring])
+        yield from range(start, high)
+        yield from range(low, start)
+
+    # A stack of walks: what is walked first is left at a seam and gone on with afterwards.
+    stack: list[tuple[int, int, Iterator[int]]] = [(0, -1, walk(0))]
+    while stack:
+        start, before, corners = stack[-1]
+        corner = next(corners, None)
+        if corner is None:
+            stack.pop()
+            if stack:
+                path += [start, before]
+            continue
+        path.append(corner)
+        ahead = [b for b in exits[corner] if not (corner == start and b == before)]
+        stack += [(target, corner, walk(target)) for target in ahead]
     return path
 
 

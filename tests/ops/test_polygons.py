@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,7 +14,7 @@ from scipy import ndimage
 
 from autolabel.formats.coco import from_coco, to_coco
 from autolabel.ops.masks import areas, decode, encode, iou
-from autolabel.ops.polygons import from_polygons, one_ring, to_polygons
+from autolabel.ops.polygons import from_polygons, one_ring, outlines, to_polygons
 from autolabel.types import Objects, Record, from_table, to_table
 
 Mask = npt.NDArray[np.bool_]
@@ -88,6 +91,51 @@ def test_a_hole_and_three_parts_as_one_ring() -> None:
     drawn = np.array(image)[2::4, 2::4]
     assert (drawn & mask).sum() / (drawn | mask).sum() > 0.9
     assert parts_and_holes(ndimage.binary_opening(drawn, np.ones((2, 2)))) == (3, 1)
+
+
+def filled(ring: npt.NDArray[np.float64], height: int, width: int) -> tuple[Mask, Mask]:
+    """The pixels whose centres a path encloses, by the even-odd and by the non-zero rule."""
+    ys, xs = np.mgrid[:height, :width] + 0.5
+    crossings, winding = np.zeros((height, width), int), np.zeros((height, width), int)
+    for (x1, y1), (x2, y2) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        if y1 != y2:
+            over = (min(y1, y2) <= ys) & (ys < max(y1, y2))
+            hit = over & (x1 + (ys - y1) * (x2 - x1) / (y2 - y1) > xs)
+            crossings += hit
+            winding += np.where(hit, 1 if y2 > y1 else -1, 0)
+    return crossings % 2 == 1, winding != 0
+
+
+@given(MASKS)
+@settings(max_examples=60, deadline=None)
+def test_one_ring_fills_what_the_parts_fill(mask: Mask) -> None:
+    if not mask.any():
+        return
+    height, width = mask.shape
+    for drawn in filled(one_ring(outlines(encode(mask[None])[0], height, width, 0)), height, width):
+        assert np.array_equal(drawn, mask)
+
+
+def test_one_ring_of_a_noisy_mask_takes_no_square_of_its_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noise = np.random.default_rng(0).standard_normal((240, 320))
+    mask = ndimage.gaussian_filter(noise, 1) > 0
+    parts = outlines(encode(mask[None])[0], *mask.shape)
+    rings = [ring for part in parts for ring in (part.outer, *part.holes)]
+    points = sum(map(len, rings))
+    assert len(rings) > 500
+    copied = [0]
+    concatenate = np.concatenate
+
+    def counted(arrays: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        copied[0] += sum(map(len, arrays))
+        return concatenate(arrays, *args, **kwargs)
+
+    monkeypatch.setattr(np, "concatenate", counted)
+    path = one_ring(parts)
+    assert len(path) == points + 2 * (len(rings) - 1)
+    assert copied[0] < 20 * points
 
 
 def test_a_hole_and_three_parts_through_store_and_coco() -> None:
