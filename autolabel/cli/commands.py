@@ -401,11 +401,18 @@ def preview(
 
 
 @app.command()
-def status(workspace: Given, json: Json = False) -> None:
-    """Show the layers: counts, and what is stale or unfinished."""
+def status(
+    workspace: Given,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Name every file that failed, with the reason.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show layers, photos, classes, students and exports, and what is stale or unfinished."""
+    from autolabel.cli.show_status import status as show_status
     from autolabel.cli.state import status_of
 
-    show.status(status_of(_existing(workspace)), json)
+    show_status(status_of(_existing(workspace), errors=errors), json)
 
 
 catalogue = typer.Typer()
@@ -503,9 +510,8 @@ def _move_source(workspace: Workspace, root: Path | None) -> None:
 
 
 def _finished(stage: str, done: Done, workspace: Workspace, json: bool) -> None:
-    from autolabel.cli.state import status_of
+    from autolabel.cli.state import finished, layers_of
 
-    show.stage_done(stage, done)
+    finished(stage, done, workspace)
     if json:
-        layers = status_of(workspace)["layers"]
-        show.data({done.layer.name: layers[done.layer.name]})
+        show.data({done.layer.name: layers_of(workspace)[done.layer.name]})

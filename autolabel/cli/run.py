@@ -10,7 +10,7 @@ import yaml
 from autolabel import filtering, pipeline
 from autolabel.cli import show
 from autolabel.cli.show_evaluation import evaluation
-from autolabel.cli.state import labels
+from autolabel.cli.state import finished, labels
 from autolabel.compare import compare
 from autolabel.config import (
     EngineConfig,
@@ -50,21 +50,21 @@ def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
     if config.filter is not None:
         config.filter.check()
     done = pipeline.ingest(workspace, config.ingest, config.engine, overwrite=True, report=report)
-    show.stage_done("ingest", done)
+    finished("ingest", done, workspace)
     text = yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False)
     write_atomic(workspace.path / "pipeline.yaml", text.encode())
     done = pipeline.detect(workspace, config.detect, config.engine, overwrite=True, report=report)
-    show.stage_done("detect", done)
+    finished("detect", done, workspace)
     if config.refine is not None:
         done = pipeline.refine(
             workspace, config.refine, config.engine, overwrite=True, report=report
         )
-        show.stage_done("refine", done)
+        finished("refine", done, workspace)
     if config.filter is not None:
         done = filtering.filter_labels(
             workspace, config.filter, config.engine, overwrite=True, report=report
         )
-        show.stage_done("filter", done)
+        finished("filter", done, workspace)
     # A layer that an earlier run made by a stage that the file no longer names is not the newest.
     last = "filter" if config.filter else "refine" if config.refine else "detect"
     for one in config.export:

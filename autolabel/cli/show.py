@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -206,9 +207,7 @@ def stage_done(stage: str, done: Any) -> None:
         return
     counts = done.layer.counts()
     parts = [f"{done.images} images done", f"{counts.images} in {done.layer.name}/"]
-    parts += [
-        f"{n} {_SPLITS[name]}" for name, n in sorted(counts.splits.items()) if name in _SPLITS
-    ]
+    parts += [f"{n} {SPLITS[name]}" for name, n in sorted(counts.splits.items()) if name in SPLITS]
     if stage != "ingest":
         parts.append(f"{counts.kept} objects")
         if counts.objects > counts.kept:
@@ -220,7 +219,20 @@ def stage_done(stage: str, done: Any) -> None:
     message(f"{stage}: {', '.join(parts)}")
 
 
-_SPLITS = {"leak": "leaks", "duplicate": "duplicates", "excluded": "excluded", "gone": "gone"}
+MOST_FILES = 5
+"""Files that failed, named at once; `status --errors` names all."""
+
+
+def files_failed(failed: Sequence[tuple[str, str]], workspace: Path) -> None:
+    """The first files that failed, each with the reason."""
+    for file, reason in failed[:MOST_FILES]:
+        message(f"  {one_line(file)}: {one_line(reason)}")
+    if len(failed) > MOST_FILES:
+        more = len(failed) - MOST_FILES
+        message(f"  and {more} more; autolabel status {workspace} --errors names all")
+
+
+SPLITS = {"leak": "leaks", "duplicate": "duplicates", "excluded": "excluded", "gone": "gone"}
 
 
 def trials(rows: Any, as_json: bool) -> None:
@@ -280,7 +292,7 @@ def trained(done: Any, as_json: bool) -> None:
         parts.append(f"resumed after epoch {done.resumed_from}")
     chosen = f"the best of them by {done.val_images} other auto-labelled images"
     parts.append(chosen if done.val_images else "no image could be spared to choose the best")
-    parts += [f"{n} {_SPLITS.get(reason, reason)} left out" for reason, n in done.skipped.items()]
+    parts += [f"{n} {SPLITS.get(reason, reason)} left out" for reason, n in done.skipped.items()]
     message(f"train: {', '.join(parts)} -> {done.weights}")
 
 
@@ -298,26 +310,3 @@ def exported(done: Any, as_json: bool) -> None:
         message(f"  left out: {one_line(line)}")
     if len(done.problems) > 10:
         message(f"  and {len(done.problems) - 10} more")
-
-
-def status(state: dict[str, Any], as_json: bool) -> None:
-    """The layers of a workspace."""
-    if as_json:
-        data(state)
-        return
-    rows = Table(title=escape(state["workspace"]), title_justify="left")
-    for name in ("layer", "shards", "images", "objects", "kept", "errors", "state"):
-        rows.add_column(name, justify="left" if name in ("layer", "state") else "right")
-    for name, layer in state["layers"].items():
-        figures = [str(layer[k]) for k in ("shards", "images", "objects", "kept", "errors")]
-        rows.add_row(escape(name), *figures, _standing(layer))
-    table(rows)
-
-
-def _standing(layer: dict[str, Any]) -> str:
-    parts = []
-    if layer["missing_shards"]:
-        parts.append(f"unfinished: {layer['missing_shards']} shards to do")
-    if layer["stale_shards"]:
-        parts.append(f"stale: {layer['stale_shards']} shards")
-    return ", ".join(parts) or "complete"

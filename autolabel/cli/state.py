@@ -1,15 +1,39 @@
-"""How layers stand: what `status` shows, and which layer a command takes."""
+"""How a workspace stands: what `status` shows, and which layer a command takes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from autolabel.cli import show
-from autolabel.pipeline import LABELS
+from autolabel.cli import overview, show
+from autolabel.pipeline import LABELS, Done
 from autolabel.store import Layer, Workspace
 
 
-def status_of(workspace: Workspace) -> dict[str, Any]:
+def status_of(workspace: Workspace, *, errors: bool = False) -> dict[str, Any]:
+    """The state of every layer, student and export, as JSON values.
+
+    Args:
+        workspace: to look at.
+        errors: whether to name the files that failed.
+    """
+    layers = layers_of(workspace)
+    shown: dict[str, Any] = {
+        "workspace": str(workspace.path),
+        "layers": layers,
+        "photos": layers.get("images", {}).get("splits", {}),
+        "classes": {},
+        "students": overview.students_of(workspace),
+        "exports": overview.exports_known(workspace),
+    }
+    newest = next((name for name in LABELS if name in layers), None)
+    if newest is not None:
+        shown |= {"labels": newest, "classes": layers[newest]["classes"]}
+    if errors:
+        shown["errors"] = overview.problems_of(workspace)
+    return shown
+
+
+def layers_of(workspace: Workspace) -> dict[str, Any]:
     """The state of every layer, as JSON values."""
     layers: dict[str, Any] = {}
     for state in workspace.states():
@@ -30,7 +54,16 @@ def status_of(workspace: Workspace) -> dict[str, Any]:
             "model": manifest.model,
             "version": manifest.version,
         }
-    return {"workspace": str(workspace.path), "layers": layers}
+        if state.layer.name in LABELS:
+            layers[state.layer.name]["classes"] = overview.classes_of(state.layer)
+    return layers
+
+
+def finished(stage: str, done: Done, workspace: Workspace) -> None:
+    """Say what a stage did, and name the first files that failed in it."""
+    show.stage_done(stage, done)
+    if done.images:
+        show.files_failed(overview.newly_failed(workspace, done.layer), workspace.path)
 
 
 def labels(workspace: Workspace, name: str | None) -> Layer:

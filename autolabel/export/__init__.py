@@ -12,6 +12,7 @@ from autolabel.config import ExportConfig
 from autolabel.errors import AutolabelError
 from autolabel.export.folder import is_published, publish, staged
 from autolabel.export.images import ChangedError, Link, place_image
+from autolabel.export.known import exports_of, note_export
 from autolabel.export.layouts import LAYOUTS, Exportable
 from autolabel.export.names import unique_stems, val_images
 from autolabel.ontology import Ontology
@@ -21,7 +22,7 @@ from autolabel.ops.images import ImageError
 from autolabel.store import Layer, Workspace, not_writable
 from autolabel.types import Record
 
-__all__ = ["Exported", "export", "is_current"]
+__all__ = ["Exported", "export", "exports_of", "is_current"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def export(
                 "files": files,
             }
             publish(out, marker)
+            note_export(workspace, out)
     except OSError as e:
         raise not_writable(out, e) from e
     return done

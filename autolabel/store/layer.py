@@ -146,6 +146,17 @@ class Layer:
             )
         return total
 
+    def classes(self) -> dict[str, tuple[int, int]]:
+        """Class -> how many labels are kept and how many rejected, by name."""
+        kept, all_of = TallyCounter[str](), TallyCounter[str]()
+        for index in () if self.holds_vectors else self.shards():
+            columns = [f"objects.list.element.{name}" for name in ("label", "keep")]
+            objects = self.table(index, columns).column("objects").combine_chunks().flatten()
+            label = objects.field("label")
+            all_of.update(label.to_pylist())
+            kept.update(label.filter(objects.field("keep")).to_pylist())
+        return {name: (kept[name], n - kept[name]) for name, n in sorted(all_of.items())}
+
     def _vector_counts(self, index: int) -> Counts:
         table = self.table(index, ["error", CROPS])
         crops = sum(len(chunk.flatten()) for chunk in table.column(CROPS).chunks)

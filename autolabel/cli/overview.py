@@ -1,0 +1,113 @@
+"""What a workspace holds beyond its layers: classes, photos that fail, students and exports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from autolabel import pipeline
+from autolabel.errors import AutolabelError
+from autolabel.export import exports_of
+from autolabel.store import Layer, LayerState, Workspace
+from autolabel.train.folder import COMPLETE, RUN, read_run
+
+CURRENT, STALE, UNFINISHED = "current", "stale", "unfinished"
+
+
+def classes_of(layer: Layer) -> dict[str, dict[str, int]]:
+    """Class -> how many labels are kept and how many rejected, in the order of their ids."""
+    found = layer.classes()
+    names = [*pipeline.ontology_of(layer).names]
+    names += sorted(found.keys() - set(names))
+    counted = ((name, *found.get(name, (0, 0))) for name in names)
+    return {name: {"kept": kept, "rejected": rejected} for name, kept, rejected in counted}
+
+
+def problems_of(workspace: Workspace) -> dict[str, list[dict[str, str]]]:
+    """Layer -> the files that failed there first, each with the reason, in order."""
+    seen: set[tuple[str, str]] = set()
+    problems: dict[str, list[dict[str, str]]] = {}
+    for layer in workspace.layers():
+        if layer.name == "scan" and workspace.layer("images").exists:
+            continue  # which has the same rows, and is what people know
+        fresh = [p for p in dict.fromkeys(failed(workspace, layer)) if p not in seen]
+        seen.update(fresh)
+        if fresh:
+            problems[layer.name] = [{"file": file, "reason": reason} for file, reason in fresh]
+    return problems
+
+
+def failed(workspace: Workspace, layer: Layer) -> Iterator[tuple[str, str]]:
+    """(file, reason) of each row with an error, in order."""
+    source = layer.manifest.source
+    for index in layer.shards():
+        reasons = layer.table(index, ["error"]).column(0)
+        if reasons.null_count == len(reasons):
+            continue
+        named = workspace.layer(source["layer"]) if layer.holds_vectors and source else layer
+        files = named.table(index, ["uri"]).column(0).to_pylist()
+        for file, reason in zip(files, reasons.to_pylist(), strict=False):
+            if reason is not None:
+                yield file, reason
+
+
+def newly_failed(workspace: Workspace, layer: Layer) -> list[tuple[str, str]]:
+    """(file, reason) of the rows with an error that the layer's source does not have."""
+    source = layer.manifest.source
+    before = workspace.layer(source["layer"]) if source else None
+    known = set(failed(workspace, before)) if before and before.name != "scan" else set()
+    return [p for p in dict.fromkeys(failed(workspace, layer)) if p not in known]
+
+
+def students_of(workspace: Workspace) -> list[dict[str, Any]]:
+    """Every student below ``train/``: what it learned from, and whether that is as it was."""
+    whole = {state.layer.name: state for state in workspace.states()}
+    rows = []
+    for path in sorted(workspace.path.glob(f"train/[!.]*/{RUN}")):
+        run = read_run(path.parent)
+        layer = str(run.get("layer"))
+        trained = run.get("state") == COMPLETE
+        same = _is_same(whole.get(layer), run.get("layer_fingerprint"))
+        rows.append(
+            {
+                "name": path.parent.name,
+                "state": (CURRENT if same else STALE) if trained else UNFINISHED,
+                "layer": layer,
+                "epochs_done": run.get("epochs_done"),
+                "epochs": (run.get("settings") or {}).get("epochs"),
+            }
+        )
+    return rows
+
+
+def exports_known(workspace: Workspace) -> list[dict[str, Any]]:
+    """Every export that is known of: where it is, and whether its labels are as they were."""
+    whole = {state.layer.name: state for state in workspace.states()}
+    rows = []
+    for out, marker in exports_of(workspace):
+        layer = str(marker.get("layer"))
+        binding = marker.get("binding") or {}
+        same = _is_same(whole.get(layer), binding.get("fingerprint"))
+        state = CURRENT if same else STALE
+        if marker.get("to_retry") or not marker["whole"]:
+            state = UNFINISHED
+        splits = marker.get("splits") or {}
+        rows.append(
+            {
+                "out": str(out),
+                "format": marker.get("format"),
+                "state": state,
+                "layer": layer,
+                "images": sum(splits.values()),
+                "objects": marker.get("objects"),
+            }
+        )
+    return rows
+
+
+def _is_same(state: LayerState | None, fingerprint: object) -> bool:
+    """Whether a layer is up to date, and has just the content that something was made from."""
+    try:
+        return state is not None and state.complete and state.layer.fingerprint() == fingerprint
+    except AutolabelError:
+        return False
