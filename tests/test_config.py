@@ -126,3 +126,22 @@ def test_the_shipped_pipelines_are_valid() -> None:
         config.detect.resolve_ontology()
         again = yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json", by_alias=True)))
         assert build(PipelineConfig, again, flags=False) == config
+
+
+def test_another_workspace_takes_what_lies_in_it_along(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "workspace: runs/a\n"
+        "ingest: {source: runs/a-photos}\n"
+        "detect: {prompt: [runs/a cat], ontology: ./runs/a/classes.yaml}\n"
+        "export: [{out: runs/a/export/coco}, {out: ./runs/a/yolo}, {out: elsewhere}]\n"
+        "report: {out: runs/a/page.html}\n"
+    )
+    config = load_pipeline(file, ["export.1.out=runs/a/kept", "workspace=/data/b"])
+    assert config.workspace == "/data/b"
+    assert [e.out for e in config.export] == ["/data/b/export/coco", "runs/a/kept", "elsewhere"]
+    assert config.report is not None
+    assert config.report.out == "/data/b/page.html"
+    assert config.detect.ontology == "/data/b/classes.yaml"
+    assert config.detect.prompt == ("runs/a cat",)
+    assert config.ingest.source == ("runs/a-photos",)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -55,14 +56,35 @@ def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
         raise UsageError(
             f"{path} is not a pipeline file", hint="start from a copy of configs/demo.yaml"
         )
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(
-                f"--set {text!r} is not KEY=VALUE", hint="write --set detect.box_threshold=0.25"
-            )
-        _assign(data, key.strip().split("."), _yaml_value(text, value))
+    pairs = [_pair(text) for text in overrides]
+    moved = [value for key, value in pairs if key == "workspace"]
+    if moved:
+        data = _moved(data, data.get("workspace"), moved[-1])
+    for key, value in pairs:
+        _assign(data, key.split("."), value)
     return build(PipelineConfig, data, flags=False)
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(
+            f"--set {text!r} is not KEY=VALUE", hint="write --set detect.box_threshold=0.25"
+        )
+    return key.strip(), _yaml_value(text, value)
+
+
+def _moved(data: Any, old: Any, new: Any) -> Any:
+    """The same values; paths that lie in the old workspace, such as exports, lie in the new one."""
+    if isinstance(data, Mapping):
+        return {key: _moved(value, old, new) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_moved(value, old, new) for value in data]
+    if not all(isinstance(one, str) and one for one in (data, old, new)):
+        return data
+    inside = PurePath(os.path.normpath(data))
+    root = PurePath(os.path.normpath(old))
+    return str(PurePath(new) / inside.relative_to(root)) if root in inside.parents else data
 
 
 def _yaml_value(text: str, value: str) -> Any:
