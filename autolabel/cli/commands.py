@@ -9,6 +9,8 @@ import typer
 
 from autolabel import __version__
 from autolabel.cli import show
+from autolabel.cli.complete import classes, layers
+from autolabel.cli.complete import models as models_named
 from autolabel.cli.options import expand
 from autolabel.config import (
     DetectConfig,
@@ -36,6 +38,11 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _example(command: str) -> str:
+    """What stands below a command's help."""
+    return f"Example: `autolabel {command}`"
 
 
 def _named(text: str) -> str:
@@ -71,7 +78,10 @@ SourceRoot = Annotated[
     ),
 ]
 FromLayer = Annotated[
-    str, typer.Option("--from", metavar="LAYER", help="Layer whose images to work on.")
+    str,
+    typer.Option(
+        "--from", metavar="LAYER", help="Layer whose images to work on.", autocompletion=layers
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
@@ -82,7 +92,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog=_example("detect photos --workspace ws --prompt cat"))
 def autolabel(
     version: Annotated[
         bool,
@@ -112,7 +122,7 @@ def autolabel(
         hub.offline()
 
 
-@app.command()
+@app.command(epilog=_example("ingest photos --workspace ws --holdout hand-labelled"))
 @expand
 def ingest(
     source: Annotated[
@@ -144,7 +154,7 @@ def ingest(
     _finished("ingest", done, home, json)
 
 
-@app.command()
+@app.command(epilog=_example('detect ws --prompt cat --prompt "dog=dog, puppy"'))
 @expand
 def detect(
     source: Annotated[
@@ -181,7 +191,7 @@ def detect(
     _finished("detect", done, home, json)
 
 
-@app.command()
+@app.command(epilog=_example("filter ws --min-side 8 --clip clip-vit-base-patch32 --clip-class"))
 @expand
 def filter(
     workspace: Given,
@@ -190,6 +200,7 @@ def filter(
         typer.Option(
             "--from",
             metavar="LAYER",
+            autocompletion=layers,
             help="Layer whose labels to filter; refine by default, else detect.",
         ),
     ] = None,
@@ -224,7 +235,7 @@ def filter(
     _finished("filter", done, home, json)
 
 
-@app.command()
+@app.command(epilog=_example("refine ws --model sam2.1-hiera-tiny"))
 @expand
 def refine(
     workspace: Given,
@@ -248,7 +259,7 @@ def refine(
     _finished("refine", done, home, json)
 
 
-@app.command()
+@app.command(epilog=_example("export ws --format yolo --out dataset --val-share 0.2"))
 @expand
 def export(
     workspace: Given,
@@ -269,7 +280,7 @@ def export(
     show.exported(done, json)
 
 
-@app.command()
+@app.command(epilog=_example("train ws --student yolo26n.yaml --epochs 50 --device 0"))
 @expand
 def train(
     workspace: Given,
@@ -302,7 +313,7 @@ def train(
     show.trained(done, json)
 
 
-@app.command()
+@app.command(epilog=_example("evaluate ws --truth hand-labelled/annotations.json"))
 @expand
 def evaluate(
     workspace: Given,
@@ -321,7 +332,7 @@ def evaluate(
     evaluation(result, json)
 
 
-@app.command()
+@app.command(epilog=_example("report ws --open"))
 @expand
 def report(
     workspace: Given,
@@ -338,7 +349,7 @@ def report(
     show.reported(report_on(home, config), json)
 
 
-@app.command()
+@app.command(epilog=_example("run pipeline.yaml --set detect.box_threshold=0.25"))
 def run(
     file: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml", parser=_path, help="The pipeline file.")
@@ -359,7 +370,7 @@ def run(
         run_pipeline(load_pipeline(file, override or []), report)
 
 
-@app.command()
+@app.command(epilog=_example("preview ws --out pictures --class cat --rejected"))
 def preview(
     workspace: Given,
     out: Annotated[
@@ -369,11 +380,18 @@ def preview(
         bool, typer.Option("--rejected", help="Show rejected labels only.")
     ] = False,
     only: Annotated[
-        str | None, typer.Option("--class", metavar="NAME", help="Show one class only.")
+        str | None,
+        typer.Option(
+            "--class", metavar="NAME", help="Show one class only.", autocompletion=classes
+        ),
     ] = None,
     layer: Annotated[
         str | None,
-        typer.Option(metavar="LAYER", help="Layer to show; the newest with labels by default."),
+        typer.Option(
+            metavar="LAYER",
+            help="Layer to show; the newest with labels by default.",
+            autocompletion=layers,
+        ),
     ] = None,
     images: Annotated[int, typer.Option(min=0, help="Images to draw at most.")] = 12,
     crops: Annotated[int, typer.Option(min=1, help="Crops of a kind on a sheet at most.")] = 48,
@@ -400,7 +418,7 @@ def preview(
     show.previewed(done, json)
 
 
-@app.command()
+@app.command(epilog=_example("status ws --errors"))
 def status(
     workspace: Given,
     errors: Annotated[
@@ -419,7 +437,7 @@ catalogue = typer.Typer()
 app.add_typer(catalogue, name="models")
 
 
-@catalogue.callback(invoke_without_command=True)
+@catalogue.callback(invoke_without_command=True, epilog=_example("models --json"))
 def models(context: typer.Context, json: Json = False) -> None:
     """List the names that --model takes, and which are present on this machine.
 
@@ -434,10 +452,13 @@ def models(context: typer.Context, json: Json = False) -> None:
     show_models(models_known(), json)
 
 
-@catalogue.command()
+@catalogue.command(epilog=_example("models pull grounding-dino-tiny sam-vit-base"))
 def pull(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="Registered names or hub ids.")
+        list[str],
+        typer.Argument(
+            metavar="NAME", help="Registered names or hub ids.", autocompletion=models_named()
+        ),
     ],
 ) -> None:
     """Fetch models ahead of time; a broken download goes on where it stopped."""

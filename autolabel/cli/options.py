@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
+from autolabel.cli.complete import Offer, choices, offer_for
 from autolabel.config import Config, EngineConfig, build
 from autolabel.errors import UsageError
 
@@ -70,7 +71,8 @@ def _flag(model: type[Config], name: str) -> inspect.Parameter:
         help=f"{field.description}{_default(field)}",
         show_default=False,
         metavar=metavar,
-        rich_help_panel="How it runs" if model is EngineConfig else None,
+        rich_help_panel=_panel(model, name),
+        autocompletion=_offer(model, name),
     )
     return inspect.Parameter(
         name,
@@ -78,6 +80,22 @@ def _flag(model: type[Config], name: str) -> inspect.Parameter:
         default=None,
         annotation=Annotated[kind | None, option],
     )
+
+
+def _panel(model: type[Config], name: str) -> str | None:
+    """The group of options in which help shows a field."""
+    if model is EngineConfig:
+        return "How it runs"
+    names = list(model.model_fields)
+    before = names[: names.index(name) + 1]
+    return next((model.PANELS[n] for n in reversed(before) if n in model.PANELS), None)
+
+
+def _offer(model: type[Config], name: str) -> Offer | None:
+    annotation = model.model_fields[name].annotation
+    if typing.get_origin(annotation) is typing.Literal:
+        return choices(*typing.get_args(annotation))
+    return offer_for(model, name)
 
 
 def _kind(field: FieldInfo) -> tuple[Any, str | None]:

@@ -22,6 +22,8 @@ class Config(BaseModel):
         frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
     )
     HOW: ClassVar[frozenset[str]] = frozenset()
+    PANELS: ClassVar[Mapping[str, str]] = {}
+    """The first field of each group of options -> the group's name, in long lists of options."""
 
     def settings(self) -> dict[str, Any]:
         """The options that shape the content, as JSON values."""

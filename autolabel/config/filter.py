@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -15,6 +16,13 @@ class FilterConfig(Config):
 
     # The manifest holds the models' revisions in place of their names.
     HOW: ClassVar[frozenset[str]] = frozenset({"clip", "dinov2", "examples"})
+    PANELS: ClassVar[Mapping[str, str]] = {
+        "rules": "Rules and scores",
+        "min_side": "Geometry",
+        "clip": "CLIP",
+        "dinov2": "DINOv2",
+        "nms_iou": "Overlap and repeats",
+    }
 
     rules: tuple[str, ...] = Field(
         (),

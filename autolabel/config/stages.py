@@ -23,13 +23,20 @@ class EngineConfig(Config):
     )
     device: str = Field(
         "auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
-        description="Where models run: auto, cpu, cuda, cuda:N or mps.",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps|-1)$",
+        description="Where models run: auto, cpu, cuda, cuda:N or mps; as in yolo, N is short for "
+        "cuda:N, and -1 is the CUDA device with most free memory.",
     )
     batch_size: int = Field(4, ge=1, le=4096, description="Images per forward pass of a model.")
     workers: int = Field(
         0, ge=0, le=256, description="Threads that read images ahead; 0 is one per core."
     )
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _numbered(cls, value: Any) -> Any:
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        return f"cuda:{text}" if isinstance(text, str) and text.isdecimal() else text
 
 
 class IngestConfig(Config):
