@@ -115,7 +115,16 @@ def train_student(
         return report(stage, epochs)
 
     ontology = pipeline.ontology_of(layer)
-    return train(workspace, layer, ontology, config, engine, overwrite=overwrite, report=begun)
+    return train(
+        workspace,
+        layer,
+        ontology,
+        config,
+        engine,
+        overwrite=overwrite,
+        report=begun,
+        say=show.message,
+    )
 
 
 def _without_truth(config: TrainConfig, evaluate: EvaluateConfig | None) -> TrainConfig:

@@ -293,7 +293,21 @@ def trained(done: Any, as_json: bool) -> None:
     chosen = f"the best of them by {done.val_images} other auto-labelled images"
     parts.append(chosen if done.val_images else "no image could be spared to choose the best")
     parts += [f"{n} {SPLITS.get(reason, reason)} left out" for reason, n in done.skipped.items()]
+    if done.rewritten:
+        parts.append(f"{done.rewritten} images written anew for it, upright, as 8-bit RGB")
     message(f"train: {', '.join(parts)} -> {done.weights}")
+
+
+_LOST = {
+    "masks": "{} masks (--task segment writes them)",
+    "holes": "the holes of {} masks (--coco-masks rle keeps them)",
+    "boxes_as_outlines": "the masks of {} objects that have none: their boxes stand for them",
+    "seams": "the separate outlines of {} masks of several parts or with holes: seams join them",
+    "scores": "{} scores",
+    "evidence": "the evidence of {} objects",
+    "rejected": "{} rejected objects",
+}
+"""What an export loses -> how it is said."""
 
 
 def exported(done: Any, as_json: bool) -> None:
@@ -305,7 +319,13 @@ def exported(done: Any, as_json: bool) -> None:
     parts += [f"{n} {reason}" for reason, n in done.skipped.items()]
     if done.empty_boxes:
         parts.append(f"{done.empty_boxes} boxes without area left out")
+    if done.rewritten:
+        parts.append(f"{done.rewritten} images written anew, upright, as 8-bit RGB")
+    message(f"task: {done.task}, {done.reason}")
     message(f"export: {', '.join(parts)} -> {done.out}")
+    if done.lost:
+        lost = ", ".join(_LOST.get(what, what).format(n) for what, n in done.lost.items())
+        message(f"  not in these files: {lost}")
     for line in done.problems[:10]:
         message(f"  left out: {one_line(line)}")
     if len(done.problems) > 10:

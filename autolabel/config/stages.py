@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from autolabel.config.base import Config, as_list, read_yaml, scores_in_range, suggest
 from autolabel.errors import UsageError
@@ -201,6 +201,14 @@ class ExportConfig(Config):
     from_layer: str | None = Field(
         None, alias="from", description="Layer to read; the newest with labels by default."
     )
+    task: Literal["auto", "detect", "segment"] = Field(
+        "auto", description="Boxes or masks; auto: masks where any kept label has one."
+    )
+    coco_masks: Literal["rle", "polygon"] = Field(
+        "rle",
+        description="Masks in COCO: rle holds every pixel, polygon is what more tools edit, but "
+        "fills holes.",
+    )
     val_share: float = Field(
         0.0, ge=0, lt=1, description="Share of the images that goes to the val split."
     )
@@ -208,6 +216,13 @@ class ExportConfig(Config):
     link: Literal["copy", "hardlink", "symlink"] = Field(
         "copy", description="How images get there; turned or unusual ones are always written anew."
     )
+
+    @field_validator("coco_masks")
+    @classmethod
+    def _of_coco(cls, value: str, info: ValidationInfo) -> str:
+        if value != "rle" and info.data.get("format") != "coco":
+            raise ValueError(f"the format is {info.data.get('format')}")
+        return value
 
 
 def _ontology_data(given: str | dict[str, Any]) -> Any:

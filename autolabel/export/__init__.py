@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from autolabel.errors import AutolabelError
 from autolabel.export.folder import is_published, publish, staged
 from autolabel.export.images import ChangedError, Link, place_image
 from autolabel.export.known import exports_of, note_export
-from autolabel.export.layouts import LAYOUTS, Exportable
+from autolabel.export.layouts import LAYOUTS, Exportable, Wanted
 from autolabel.export.names import unique_stems, val_images
+from autolabel.export.task import Task, choose_task
 from autolabel.ontology import Ontology
 from autolabel.ops.boxes import box_areas, clip_boxes
 from autolabel.ops.files import from_uri
@@ -36,6 +39,10 @@ class Exported:
         skipped: images that are not in it, by reason.
         problems: a line for each image that is missing, unreadable or has changed.
         empty_boxes: kept objects that have no area inside the image, and so are not in it.
+        task: ``detect`` or ``segment``.
+        reason: why, in words that follow "task: segment,".
+        lost: what of the labels the format or task does not hold: how many objects, by what.
+        rewritten: images that were written anew, because not every trainer reads them as they are.
     """
 
     out: Path
@@ -45,6 +52,10 @@ class Exported:
     skipped: dict[str, int]
     problems: tuple[str, ...]
     empty_boxes: int
+    task: str
+    reason: str
+    lost: dict[str, int]
+    rewritten: int
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,8 @@ def export(
         ValueError: a label is not in the ontology.
     """
     out, root, layout = Path(config.out), workspace.source_root, LAYOUTS[config.format]
+    task = choose_task(layer, config.task)
+    wanted = Wanted(ontology.names, task.masks, config.coco_masks == "polygon")
     plan = _plan(layer, root, config)
     try:
         with staged(out, layout.items, config.format) as staging:
@@ -84,13 +97,15 @@ def export(
             files = [
                 f"images/{s}/{i.stem}{i.suffix}" for s in built.splits for i in built.splits[s]
             ]
-            files += layout.write(staging, out, ontology.names, built.splits)
-            done = _exported(out, plan, built)
+            written = layout.write(staging, built.splits, wanted)
+            files += written.files
+            done = _exported(out, plan, built, task, written.lost)
             marker = {
                 "format": config.format,
                 "binding": _binding(workspace, layer, ontology, config),
                 "layer": layer.name,
                 "classes": list(ontology.names),
+                "task": task.name,
                 "splits": done.splits,
                 "objects": done.objects,
                 "skipped": done.skipped,
@@ -120,7 +135,7 @@ def _binding(
 ) -> dict[str, Any]:
     """What shapes the dataset, as JSON values."""
     return {
-        **config.model_dump(mode="json", include={"format", "val_share", "seed", "link"}),
+        **config.model_dump(mode="json", exclude={"out", "from_layer"}),
         "fingerprint": layer.fingerprint(),
         "ontology": ontology.fingerprint(),
         "source_root": str(workspace.source_root),
@@ -163,6 +178,8 @@ class _Built:
     skipped: Counter[str]
     problems: list[str]
     empty_boxes: int
+    rejected: int
+    rewritten: int
 
 
 def _place(layer: Layer, root: Path, plan: _Plan, staging: Path, link: Link) -> _Built:
@@ -171,20 +188,23 @@ def _place(layer: Layer, root: Path, plan: _Plan, staging: Path, link: Link) -> 
     splits: dict[str, list[Exportable]] = {split: [] for split in plan.splits}
     skipped: Counter[str] = Counter()
     problems: list[str] = []
-    waiting, empty = dict(plan.stems), 0
+    waiting, empty, rejected, rewritten = dict(plan.stems), 0, 0, 0
     for record in layer.records():
         stem = waiting.pop(record.image_id, None) if record.usable else None
         if stem is None:
             continue
         split, source = plan.split(record.image_id), from_uri(record.uri, root)
         try:
-            suffix = place_image(source, record.image_id, staging / "images" / split / stem, link)
+            target = staging / "images" / split / stem
+            suffix, anew = place_image(source, record.image_id, target, link)
         except (ImageError, ChangedError) as e:
             skipped[_reason(e)] += 1
             problems.append(f"{record.uri}: {e}")
             continue
         clean = _with_area(record)
         empty += len(record.objects.kept) - len(clean.objects)
+        rejected += int((~record.objects.keep).sum())
+        rewritten += anew
         splits[split].append(Exportable(clean, stem, suffix))
     if not any(splits.values()):
         raise AutolabelError(
@@ -192,7 +212,7 @@ def _place(layer: Layer, root: Path, plan: _Plan, staging: Path, link: Link) -> 
             hint="if the images have moved, say where they are now: --source-root DIR",
         )
     filled = {split: images for split, images in splits.items() if images or split == "train"}
-    return _Built(filled, skipped, problems, empty)
+    return _Built(filled, skipped, problems, empty, rejected, rewritten)
 
 
 def _reason(error: ImageError | ChangedError) -> str:
@@ -209,13 +229,25 @@ def _with_area(record: Record) -> Record:
     return replace(record, objects=inside)
 
 
-def _exported(out: Path, plan: _Plan, built: _Built) -> Exported:
+def _exported(
+    out: Path, plan: _Plan, built: _Built, task: Task, lost: Mapping[str, int]
+) -> Exported:
+    objects = [i.record.objects for images in built.splits.values() for i in images]
+    missing = Counter(lost)
+    missing["rejected"] = built.rejected
+    missing["evidence"] = sum(map(bool, itertools.chain(*(o.scores for o in objects))))
+    if not task.masks:
+        missing["masks"] = sum(m is not None for o in objects for m in o.mask)
     return Exported(
         out=out,
         images=sum(map(len, built.splits.values())),
-        objects=sum(len(i.record.objects) for images in built.splits.values() for i in images),
+        objects=sum(map(len, objects)),
         splits={split: len(images) for split, images in built.splits.items()},
         skipped=dict(sorted((plan.skipped + built.skipped).items())),
         problems=tuple(built.problems),
         empty_boxes=built.empty_boxes,
+        task=task.name,
+        reason=task.reason,
+        lost={what: count for what, count in sorted(missing.items()) if count},
+        rewritten=built.rewritten,
     )

@@ -22,8 +22,8 @@ class ChangedError(ValueError):
     """The file is not the one that was ingested."""
 
 
-def place_image(source: Path, image_id: str, target: Path, link: Link) -> str:
-    """Put an image at `target` plus the ending that fits its bytes, which is returned.
+def place_image(source: Path, image_id: str, target: Path, link: Link) -> tuple[str, bool]:
+    """Put an image at `target` plus the ending that fits its bytes.
 
     Args:
         source: the image.
@@ -31,6 +31,9 @@ def place_image(source: Path, image_id: str, target: Path, link: Link) -> str:
         target: the new path without an ending.
         link: how a plain image gets there. A turned one, or one that is not 8-bit grey or RGB, is
             always written upright and as RGB: a JPEG as JPEG (quality 95, 4:4:4), others as PNG.
+
+    Returns:
+        The ending, and whether it was written anew.
 
     Raises:
         ImageError: the image is missing or cannot be read.
@@ -44,7 +47,7 @@ def place_image(source: Path, image_id: str, target: Path, link: Link) -> str:
     suffix = true_suffix(data)
     if is_plain(data):
         _put(source, data, target.with_name(target.name + suffix), link)
-        return suffix
+        return suffix, False
     suffix = ".jpg" if suffix == ".jpg" else ".png"
     buffer, upright = io.BytesIO(), Image.fromarray(decode(data))
     if suffix == ".jpg":
@@ -52,7 +55,7 @@ def place_image(source: Path, image_id: str, target: Path, link: Link) -> str:
     else:
         upright.save(buffer, "PNG")
     target.with_name(target.name + suffix).write_bytes(buffer.getvalue())
-    return suffix
+    return suffix, True
 
 
 def _put(source: Path, data: bytes, target: Path, link: Link) -> None:

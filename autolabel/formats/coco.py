@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import reprlib
 from collections import defaultdict
@@ -16,6 +17,7 @@ from autolabel.formats.labelled import FAR, LabelledImage, class_ids
 from autolabel.ops import masks as ops
 from autolabel.ops.boxes import box_areas, xywh_to_xyxy
 from autolabel.ops.images import MAX_PIXELS
+from autolabel.ops.polygons import Part
 from autolabel.types import Objects, Record
 
 LISTS = ("images", "annotations", "categories")
@@ -27,7 +29,12 @@ _HINT = "the file must be a COCO detection file: images, annotations and categor
 
 
 def to_coco(
-    records: Iterable[Record], names: Sequence[str], file_names: Iterable[str]
+    records: Iterable[Record],
+    names: Sequence[str],
+    file_names: Iterable[str],
+    *,
+    masks: bool = True,
+    outlines: Iterable[Sequence[Sequence[Part]]] | None = None,
 ) -> dict[str, Any]:
     """A COCO dict of the kept objects; images without any are in it too.
 
@@ -35,16 +42,21 @@ def to_coco(
         records: the images.
         names: classes in the order of their ids; category ids start at 1.
         file_names: `file_name` of each record.
+        masks: whether masks are written, as RLE unless there are outlines.
+        outlines: for each record those of each kept object's mask, to be written as polygons: one
+            for each part, without its holes.
 
     Raises:
         ValueError: a label is not in `names`, or the lengths differ.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image_id, (record, file_name) in enumerate(zip(records, file_names, strict=True), 1):
+    drawn = itertools.repeat(None) if outlines is None else outlines
+    rows = zip(zip(records, file_names, strict=True), drawn, strict=False)
+    for image_id, ((record, file_name), parts) in enumerate(rows, 1):
         size = {"width": record.width, "height": record.height}
         images.append({"id": image_id, "file_name": file_name, **size})
-        for fields in _annotations(record, names):
+        for fields in _annotations(record, names, masks, parts):
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **fields})
     categories = [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(names, 1)]
     return {
@@ -56,8 +68,14 @@ def to_coco(
     }
 
 
-def _annotations(record: Record, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _annotations(
+    record: Record,
+    names: Sequence[str],
+    masks: bool,
+    outlines: Sequence[Sequence[Part]] | None,
+) -> Iterator[dict[str, Any]]:
     kept = record.objects.kept
+    size = [record.height, record.width]
     # Corners are rounded before sizes are taken, so that x + w is the rounded right edge.
     corners = np.round(kept.xyxy.astype(np.float64), 3)
     sizes = np.round(corners[:, 2:] - corners[:, :2], 3)
@@ -65,8 +83,12 @@ def _annotations(record: Record, names: Sequence[str]) -> Iterator[dict[str, Any
         (x, y), (w, h) = corners[i, :2].tolist(), sizes[i].tolist()
         segmentation: Any = []
         area = round(w * h, 3)
-        if kept.mask[i] is not None:
-            counts, size = kept.mask[i], [record.height, record.width]
+        if masks and outlines is not None:
+            segmentation = [np.round(part.outer, 2).ravel().tolist() for part in outlines[i]]
+            if segmentation:
+                area = float(rle.area(rle.merge(rle.frPyObjects(segmentation, *size))))
+        elif masks and kept.mask[i] is not None:
+            counts = kept.mask[i]
             area = float(rle.area({"size": size, "counts": counts}))
             segmentation = {"size": size, "counts": counts.decode("ascii")}
         yield {

@@ -1,6 +1,6 @@
-"""YOLO detection labels and ``data.yaml``, as ultralytics reads them.
+"""YOLO labels, boxes or outlines, and ``data.yaml``, as ultralytics reads them.
 
-https://docs.ultralytics.com/datasets/detect/
+https://docs.ultralytics.com/datasets/detect/ and https://docs.ultralytics.com/datasets/segment/
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import yaml
 from autolabel.errors import AutolabelError
 from autolabel.formats.labelled import class_ids
 from autolabel.ops.boxes import cxcywh_shares_to_xyxy, xyxy_to_cxcywh_shares
+from autolabel.ops.polygons import Part, one_ring
 from autolabel.reading import parse_yaml
 from autolabel.types import Objects
 
@@ -55,6 +56,39 @@ def to_yolo_label(objects: Objects, names: Sequence[str], width_px: int, height_
         f"{class_id} {cx:.8f} {cy:.8f} {w:.8f} {h:.8f}\n"
         for class_id, (cx, cy, w, h) in zip(class_ids(kept, names), rows, strict=True)
     )
+
+
+def to_yolo_outlines(
+    objects: Objects,
+    names: Sequence[str],
+    width_px: int,
+    height_px: int,
+    outlines: Sequence[Sequence[Part]],
+) -> str:
+    """The text of one label file for segmentation: class, then x and y as shares of the image.
+
+    A line holds one path: an object of several parts or with holes is joined by seams, and one
+    without an outline is its box.
+
+    Args:
+        objects: those that are kept are written.
+        names: classes in the order of their ids.
+        width_px, height_px: of the image.
+        outlines: of each kept object's mask.
+
+    Raises:
+        ValueError: a label is not in `names`, or the lengths differ.
+    """
+    kept = objects.kept
+    lines = []
+    for class_id, box, parts in zip(class_ids(kept, names), kept.xyxy, outlines, strict=True):
+        x1, y1, x2, y2 = box.tolist()
+        corners = [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]
+        path = one_ring(parts) if parts else np.array(corners, float)
+        # Six decimals: 0.01 px in 10,000.
+        shares = np.clip(path / [width_px, height_px], 0, 1).ravel()
+        lines.append(f"{class_id} " + " ".join(f"{share:.6f}" for share in shares) + "\n")
+    return "".join(lines)
 
 
 def from_yolo_label(text: str, names: Sequence[str], width_px: int, height_px: int) -> Objects:

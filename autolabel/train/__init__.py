@@ -10,6 +10,7 @@ import importlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +20,7 @@ from autolabel import __version__
 from autolabel.config import EngineConfig, TrainConfig
 from autolabel.errors import AutolabelError
 from autolabel.export.names import tidy_stem
+from autolabel.export.task import Task, choose_task
 from autolabel.models.quiet_ultralytics import load_ultralytics
 from autolabel.ontology import Ontology
 from autolabel.pipeline import Reporter, existing_root, silent
@@ -65,6 +67,9 @@ class Trained:
         val_images: images that chose the best epoch; with none, the last one is the best.
         unlearned: classes without a label to learn from.
         threshold: what run.json says of the operating threshold, see `choose_threshold`.
+        task: ``detect`` or ``segment``.
+        reason: why, in words that follow "task: segment,".
+        rewritten: images written anew for the trainer, which cannot read them as they are.
     """
 
     folder: Path
@@ -79,6 +84,9 @@ class Trained:
     val_images: int = 0
     unlearned: tuple[str, ...] = ()
     threshold: dict[str, Any] = field(default_factory=dict)
+    task: str = "detect"
+    reason: str = ""
+    rewritten: int = 0
 
 
 def train(
@@ -90,6 +98,7 @@ def train(
     *,
     overwrite: bool = False,
     report: Reporter = silent,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Trained:
     """Train a student in ``train/NAME``, go on where that was stopped, or find it complete.
 
@@ -102,6 +111,7 @@ def train(
         overwrite: whether a student of other labels or settings is trained anew; the old one stays
             until the new one is complete.
         report: called with the number of epochs to do.
+        say: called with what is to be known before it begins.
 
     Raises:
         AutolabelError: ultralytics is missing, the student is not here or cannot learn this, there
@@ -109,7 +119,8 @@ def train(
     """
     existing_root(workspace)
     chosen = choose(workspace, layer, config)
-    masks, labels = _has_masks(chosen), chosen.fingerprint()
+    natural, labels = choose_task(chosen, "auto"), chosen.fingerprint()
+    masks = natural.masks
     request = _request(config, ontology, masks, labels)
     likely = workspace.path / "train" / tidy_stem(config.name or Path(config.student).stem)
     if is_complete(likely, request=request):
@@ -147,6 +158,8 @@ def train(
             )
             run = _opened(folder, binding, config, final.name, data, chosen)
             run["request"] = request
+            run["reason"] = _reason(config, start.masks, natural)
+            say(f"task: {_task(run)}, {run['reason']}")
             _fit(folder, run, start, data, config, engine, report)
             student = load_student(folder, engine.device)
             run["threshold"] = choose_threshold(student, data, ontology.names)
@@ -201,13 +214,17 @@ def _request(config: TrainConfig, ontology: Ontology, masks: bool, labels: str) 
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-def _has_masks(layer: ChosenLayer) -> bool:
-    return any(
-        mask is not None
-        for record in layer.records()
-        if record.usable
-        for mask in record.objects.kept.mask
-    )
+def _reason(config: TrainConfig, masks: bool, natural: Task) -> str:
+    """Why boxes or masks are learned, in words that follow "task: segment,"."""
+    if config.task != "auto":
+        return "as asked"
+    if natural.masks and not masks:
+        return f"since student {config.student} finds boxes alone"
+    return natural.reason
+
+
+def _task(run: dict[str, Any]) -> str:
+    return "segment" if run["masks"] else "detect"
 
 
 def _opened(
@@ -235,6 +252,7 @@ def _opened(
         "layer_fingerprint": Layer.fingerprint(layer),
         "settings": {**config.model_dump(mode="json"), "student": student, "name": name},
         "images": data.images,
+        "rewritten": data.rewritten,
         "val_images": data.val_images,
         "objects": sum(data.objects.values()),
         "objects_by_class": data.objects,
@@ -349,4 +367,7 @@ def _trained(folder: Path, *, fresh: bool) -> Trained:
         val_images=run["val_images"],
         unlearned=tuple(name for name, count in run["objects_by_class"].items() if not count),
         threshold=run.get("threshold") or {},
+        task=_task(run),
+        reason=run.get("reason") or "",
+        rewritten=run.get("rewritten") or 0,
     )
