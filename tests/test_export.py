@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 import autolabel.export as export_room
-from autolabel.config import ExportConfig
+from autolabel import pipeline
+from autolabel.config import EngineConfig, ExportConfig, IngestConfig
 from autolabel.errors import AutolabelError
 from autolabel.export import Exported, export, is_current
 from autolabel.export.folder import MARKER, STAGING
@@ -28,10 +31,11 @@ from autolabel.export.names import tidy_stem, unique_stems, val_images
 from autolabel.ontology import Ontology
 from autolabel.ops.files import to_uri
 from autolabel.ops.images import content_id
-from autolabel.store import Manifest, Workspace
+from autolabel.ops.masks import encode
+from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.truth import read_truth
 from autolabel.types import Objects, Record
-from tests.conftest import make_photos
+from tests.conftest import Run, make_photos
 
 ONTOLOGY = Ontology.from_prompts(["cat", "dog"])
 GOLDEN = Path(__file__).parent / "golden"
@@ -236,6 +240,132 @@ def test_our_own_reader_gives_back_every_kept_box(made: Fixture, format_name: st
         np.testing.assert_allclose(image.objects.xyxy, kept.xyxy, atol=0.01)
 
 
+# -- boxes or masks ----------------------------------------------------------------------------
+
+
+def ring_and_disc() -> npt.NDArray[np.bool_]:
+    """Two masks (2, HEIGHT, WIDTH): a ring with a hole and a speck beside it, and a disc."""
+    ys, xs = np.mgrid[:HEIGHT, :WIDTH]
+    distance = np.hypot(xs - 30, ys - 30)
+    ring = (distance < 20) & (distance > 10)
+    ring[50:54, 60:64] = True
+    return np.stack([ring, np.hypot(xs - 75, ys - 20) < 15])
+
+
+@pytest.fixture
+def masked(made: Fixture) -> Fixture:
+    """On each of five photos a ring, a disc, a box without a mask, and a rejected box."""
+    boxes = [[10, 10, 64, 54], [60, 5, 91, 36], [1, 1, 20, 9], [0, 0, 9, 9]]
+    objects = Objects.create(
+        ["dog", "cat", "cat", "cat"],
+        [0.9, 0.8, 0.7, 0.2],
+        boxes,
+        mask=[*encode(ring_and_disc()), None, None],
+        keep=[True, True, True, False],
+        scores=[{"detector": 0.9}, {}, {}, {}],
+    )
+    made.write(*(replace(record, objects=objects) for record in made.records))
+    return made
+
+
+LOST = {"evidence": 5, "rejected": 5}
+OUTLINES_LOSE = {"scores": 15, "seams": 5, "boxes_as_outlines": 5}
+
+
+@pytest.mark.parametrize(
+    ("format_name", "values", "task", "lost"),
+    [
+        ("yolo", {}, "segment", {"scores": 15, "seams": 5, "boxes_as_outlines": 5}),
+        (
+            "yolo",
+            {"task": "segment"},
+            "segment",
+            {"scores": 15, "seams": 5, "boxes_as_outlines": 5},
+        ),
+        ("yolo", {"task": "detect"}, "detect", {"scores": 15, "masks": 10}),
+        ("coco", {}, "segment", {}),
+        ("coco", {"coco_masks": "polygon"}, "segment", {"holes": 5}),
+        ("coco", {"task": "detect"}, "detect", {"masks": 10}),
+    ],
+)
+def test_the_task_is_chosen_and_what_is_lost_is_counted(
+    masked: Fixture, format_name: str, values: dict[str, Any], task: str, lost: dict[str, int]
+) -> None:
+    done = masked.export(format_name, **values)
+    assert (done.objects, done.task, done.lost) == (15, task, lost | LOST)
+    asked = "as asked" if "task" in values else "since 66 % of the kept labels have masks"
+    assert done.reason == asked
+    assert masked.is_current(format_name, **values)
+    other = "detect" if task == "segment" else "segment"
+    assert not masked.is_current(format_name, **{**values, "task": other})
+
+
+def test_masks_that_are_asked_for_must_be_there(made: Fixture) -> None:
+    assert made.export("yolo").reason == "since no kept label has a mask"
+    with pytest.raises(AutolabelError, match="no kept label of images/ has a mask") as e:
+        made.export("yolo", task="segment")
+    assert "--task detect" in e.value.hint
+
+
+@pytest.mark.filterwarnings("ignore:OpenCV")
+def test_supervision_reads_the_outlines_of_a_yolo_export(masked: Fixture) -> None:
+    import supervision as sv
+
+    masked.export("yolo")
+    out = masked.out
+    data = sv.DetectionDataset.from_yolo(
+        str(out / "images" / "train"), str(out / "labels" / "train"), str(out / "data.yaml"),
+        force_masks=True,
+    )  # fmt: skip
+    box = np.zeros((HEIGHT, WIDTH), bool)
+    box[1:9, 1:20] = True
+    for _, _, found in data:
+        assert found.class_id.tolist() == [1, 0, 0]
+        for seen, mask in zip(found.mask, [*ring_and_disc(), box], strict=True):
+            assert (seen & mask).sum() / (seen | mask).sum() > 0.8  # it draws the border too
+
+
+@pytest.mark.parametrize("coco_masks", ["rle", "polygon"])
+def test_pycocotools_gives_back_every_mask(masked: Fixture, coco_masks: str) -> None:
+    from pycocotools.coco import COCO
+
+    masked.export(coco_masks=coco_masks)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(masked.out / "annotations" / "instances_train.json"))
+    ring, disc = ring_and_disc()
+    if coco_masks == "polygon":
+        ring |= np.hypot(*np.mgrid[-30 : HEIGHT - 30, -30 : WIDTH - 30]) < 20  # its hole is filled
+    least = 0.95 if coco_masks == "polygon" else 1
+    for image in coco.getImgIds():
+        rows = coco.loadAnns(coco.getAnnIds(imgIds=[image]))
+        assert rows[2]["segmentation"] == []
+        for row, mask in zip(rows, (ring, disc), strict=False):
+            seen = coco.annToMask(row).astype(bool)
+            assert (seen & mask).sum() / (seen | mask).sum() > (
+                0.95 if coco_masks != "rle" else 1 - 1e-9
+            )
+            assert row["area"] == seen.sum()
+            assert isinstance(row["segmentation"], list) == (coco_masks == "polygon")
+
+
+def test_the_command_says_the_task_and_what_is_lost(masked: Fixture, run: Run) -> None:
+    layer = masked.workspace.layer("images")
+    manifest = replace(layer.manifest, settings={"ontology": ONTOLOGY.to_mapping()})
+    detect = masked.workspace.begin("detect", bound_to(manifest, layer), overwrite=True)
+    detect.write(0, layer.read(0), layer.digest(0))
+    command = ("export", masked.workspace.path, "--out", masked.out, "--format", "yolo")
+    done = run(*command)
+    assert done.status == 0, done.err
+    assert "task: segment, since 66 % of the kept labels have masks" in done.err
+    assert "15 scores" in done.err
+    assert "5 rejected objects" in done.err
+    shown = run(*command, "--task", "detect", "--json").json()
+    assert (shown["task"], shown["lost"]["masks"]) == ("detect", 10)
+    wrong = run(*command, "--coco-masks", "polygon")
+    assert wrong.status == 2
+    assert "--coco-masks cannot be polygon: the format is yolo" in wrong.err
+
+
 # -- which images, under which names ----------------------------------------------------------
 
 
@@ -416,6 +546,37 @@ def test_every_image_is_8_bit_under_its_true_ending(
     with Image.open(made.out / "images" / "train" / written) as image:
         assert image.mode == ("L" if mode == "L" else "RGB")
         assert image.format == {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}[written.split(".")[1]]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lzma"])
+def test_a_tiff_that_opencv_cannot_read_is_written_anew(tmp_path: Path, compression: str) -> None:
+    made = one_image(tmp_path, "a.tif", {"compression": compression})
+    for link in ("copy", "symlink"):
+        assert made.export(link=link).rewritten == 1
+        assert made.files()[-1] == "images/train/a.png"
+
+
+def test_the_first_page_is_the_picture_in_every_stage(tmp_path: Path) -> None:
+    """The second page lies behind the end of the file."""
+    pages = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ("red", "blue")]
+    (tmp_path / "photos").mkdir()
+    photo = tmp_path / "photos" / "a.tif"
+    pages[0].save(photo, save_all=True, append_images=pages[1:])
+    data = bytearray(photo.read_bytes())
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * entries, len(data) - 3)
+    photo.write_bytes(data)
+
+    workspace = Workspace(tmp_path / "ws")
+    ingest = IngestConfig(source=(str(tmp_path / "photos"),))
+    layer = pipeline.ingest(workspace, ingest, EngineConfig()).layer
+    (record,) = layer.records()
+    assert (record.error, record.width, record.height) == (None, WIDTH, HEIGHT)
+    done = export(workspace, layer, ONTOLOGY, ExportConfig(out=str(tmp_path / "out")))
+    assert (done.images, done.problems) == (1, ())
+    with Image.open(tmp_path / "out" / "images" / "train" / "a.png") as image:
+        assert image.getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_images_are_linked_where_that_is_asked_for(made: Fixture) -> None:
@@ -634,7 +795,8 @@ def test_a_kill_while_moving_is_finished_by_the_next_run(made: Fixture, moves: i
     script = f"""if True:
         import os, sys
         from pathlib import Path
-        from autolabel.config import ExportConfig
+        from autolabel import pipeline
+from autolabel.config import EngineConfig, ExportConfig, IngestConfig
         from autolabel.export import export
         from autolabel.ontology import Ontology
         from autolabel.store import Workspace

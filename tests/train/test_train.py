@@ -37,9 +37,11 @@ pytestmark = pytest.mark.usefixtures("offline")
 def learn(made: tuple[Workspace, Layer], student: Path, **options: Any) -> Trained:
     overwrite = options.pop("overwrite", False)
     report = options.pop("report", lambda stage, count: Progress())
+    say = options.pop("say", lambda text: None)
     return train(
-        *made, ONTOLOGY, recipe(student, **options), CPU, overwrite=overwrite, report=report
-    )
+        *made, ONTOLOGY, recipe(student, **options), CPU, overwrite=overwrite, report=report,
+        say=say,
+    )  # fmt: skip
 
 
 def metrics(done: Trained) -> list[dict[str, str]]:
@@ -183,13 +185,29 @@ def test_masks_are_learned_where_the_labels_have_them(
     tmp_path: Path, tiny_masks: Path, tiny: Path
 ) -> None:
     made = labelled(tmp_path / "ws", draw_photos(tmp_path / "photos", 4), with_mask)
-    done = learn(made, tiny_masks)
+    said: list[str] = []
+    done = learn(made, tiny_masks, say=said.append)
     student = load_student(done.folder, "cpu")
     assert student.masks
-    boxes = learn(made, tiny)
+    boxes = learn(made, tiny, say=said.append)
+    assert said == [
+        "task: segment, since all kept labels have masks",
+        f"task: detect, since student {tiny} finds boxes alone",
+    ]
+    assert (done.task, boxes.task) == ("segment", "detect")
     assert not load_student(boxes.folder, "cpu").masks
     with pytest.raises(AutolabelError, match="the task is segment"):
         learn(made, tiny, task="segment", name="wrong")
+
+
+def test_what_the_trainer_cannot_read_is_written_anew_for_it(tmp_path: Path, tiny: Path) -> None:
+    photos = draw_photos(tmp_path / "photos", 4)
+    for photo, compression in zip(photos[:2], ("zstd", "lzma"), strict=True):
+        Image.open(photo).save(photo.with_suffix(".tif"), compression=compression)
+        photo.unlink()
+    photos[:2] = [photo.with_suffix(".tif") for photo in photos[:2]]
+    done = learn(labelled(tmp_path / "ws", photos), tiny, epochs=1, val_share=0.0)
+    assert (done.images, done.rewritten) == (4, 2)
 
 
 def test_nothing_is_written_elsewhere(
@@ -219,6 +237,7 @@ def test_the_command(tmp_path: Path, tiny: Path, run: Run) -> None:
     assert done.status == 0, done.err
     assert done.json()["fresh"] is True
     assert "AGPL-3.0" in done.err
+    assert "task: detect, since no kept label has a mask" in done.err
     assert "train: 2 epochs to do" in done.err
     assert "train: 2/2 epochs" in done.err
     assert "images/s" not in done.err
