@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -23,7 +26,11 @@ for line in sys.stdin:
         sys.stdin.close()
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
-        autolabel.cli.main(json.loads(line))
+        arguments = json.loads(line)
+        if isinstance(arguments, dict):
+            from tests.crash import die_at_batch
+            arguments = die_at_batch(**arguments)
+        autolabel.cli.main(arguments)
     print(pid, flush=True)
     _, status = os.waitpid(pid, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
@@ -51,6 +58,14 @@ class Zygote:
         self.start(arguments)
         return self.wait()
 
+    def die_at_batch(self, arguments: list[str], batches: int, number: int) -> int:
+        """Run a command that gets a signal when its detector begins a batch; its exit status."""
+        request = {"arguments": arguments, "batches": batches, "number": number}
+        self.stdin.write(json.dumps(request) + "\n")
+        self.stdin.flush()
+        self.stdout.readline()
+        return self.wait()
+
     def run_and_kill(self, arguments: list[str], seconds: float) -> int:
         pid = self.start(arguments)
         time.sleep(seconds)
@@ -65,6 +80,28 @@ class Zygote:
             time.sleep(0.001)
         subprocess.run(["kill", "-9", str(pid)], check=False, stderr=subprocess.DEVNULL)
         return self.wait()
+
+
+def die_at_batch(arguments: list[str], batches: int, number: int) -> list[str]:
+    """In a process of its own: a signal when so many batches are done, all of them kept by then.
+
+    A journal that is written after every batch stands for batches of two seconds and more.
+    """
+    from autolabel.engine import journal
+    from autolabel.stages.detect import Detect
+
+    call, left = Detect.__call__, [batches]
+
+    def counted(self: Any, batch: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), number)
+        return call(self, batch)
+
+    if number == signal.SIGKILL:
+        journal.EVERY = 0.0
+    Detect.__call__ = counted  # type: ignore[method-assign]
+    return arguments
 
 
 def check_visible_files(workspace: Path) -> int:

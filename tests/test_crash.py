@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import SAMPLE, make_photos
 from tests.crash import Zygote, check_visible_files, content
@@ -44,6 +47,38 @@ def test_kill_during_detect(zygote: Zygote, detector: Path, tmp_path: Path) -> N
         assert content(workspace, "detect") == expected
         shutil.rmtree(workspace)
     assert killed_half_way >= 3, "the kills did not fall into the work"
+
+
+@pytest.mark.parametrize(
+    ("number", "size"), [(signal.SIGKILL, 1), (signal.SIGKILL, 4), (signal.SIGINT, 4)]
+)
+def test_a_stop_within_a_shard_costs_the_batch_at_work_and_no_more(
+    zygote: Zygote, random_detector: Path, tmp_path: Path, number: int, size: int
+) -> None:
+    sides = [(96, 64), (64, 96), (80, 80), (200, 30)]
+    for i, side in enumerate(sides):
+        make_photos(tmp_path / "photos" / str(i), 3, side)
+    workspace = tmp_path / "ws"
+    assert zygote.run(["ingest", str(tmp_path / "photos"), "-w", str(workspace)]) == 0
+
+    def detect(folder: Path) -> list[str]:
+        return [
+            "detect", str(folder), "--model", str(random_detector), "--prompt", "cat",
+            "--box-threshold", "0.1", "--batch-size", str(size),
+        ]  # fmt: skip
+
+    whole = shutil.copytree(workspace, tmp_path / "whole")
+    assert zygote.run(detect(whole)) == 0
+    batches = {1: 12, 4: 4}[size]  # those of one size together
+    for done in (1, batches - 1):
+        folder = shutil.copytree(workspace, tmp_path / f"stopped-{done}")
+        status = zygote.die_at_batch(detect(folder), done, number)
+        assert status == (-9 if number == signal.SIGKILL else 130)
+        assert content(folder, "detect") == {}
+        # What is left fits into the batches that are left: one more and it would stop again.
+        assert zygote.die_at_batch(detect(folder), batches - done, number) == 0
+        assert content(folder, "detect") == content(whole, "detect")
+        assert not list((folder / "detect").glob(".*"))
 
 
 def test_kill_during_ingest(zygote: Zygote, tmp_path: Path) -> None:

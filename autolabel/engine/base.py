@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from autolabel.store import Layer
 from autolabel.types import Record
@@ -33,6 +33,15 @@ class Stage(Protocol):
         ...
 
 
+@runtime_checkable
+class Sorted(Protocol):
+    """A stage whose model does not take every two images in one pass."""
+
+    def batch_key(self, record: Record) -> Hashable:
+        """Equal for records that go through the model together; known before their pixels are."""
+        ...
+
+
 @dataclass(frozen=True)
 class Task:
     """One shard still to do.
@@ -58,6 +67,7 @@ class Progress:
 
     Attributes:
         images, objects, errors: counts over the finished batches.
+        resumed: how many of the images an earlier run had finished, in a shard that it had not.
         shards: finished shards.
         model_seconds: time inside the stage itself, not in reading or writing.
         failures: (shard, what went wrong) of shards that were not written.
@@ -67,6 +77,7 @@ class Progress:
     images: int = 0
     objects: int = 0
     errors: int = 0
+    resumed: int = 0
     shards: int = 0
     model_seconds: float = 0.0
     failures: list[tuple[int, str]] = field(default_factory=list)

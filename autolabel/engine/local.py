@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from autolabel.engine.base import Begin, Progress, Stage, Task
+from autolabel.engine.base import Begin, Progress, Sorted, Stage, Task
+from autolabel.engine.journal import Journal, clear
 from autolabel.errors import AutolabelError
 from autolabel.store import REFUSED, Layer, not_writable
 from autolabel.types import Record
@@ -22,8 +24,9 @@ class _Shard:
     Attributes:
         task, records: what it is made of; results take the place of the records.
         wanted: how many of the records the stage works on.
-        ahead: how many of those have not reached a batch yet.
+        ahead: how many batches are not done yet.
         failed: errors of the images on which the stage itself failed.
+        journal: what is kept of it before it is written.
     """
 
     task: Task
@@ -31,10 +34,18 @@ class _Shard:
     wanted: int
     ahead: int
     failed: list[str]
+    journal: Journal
 
 
-_Item = tuple[_Shard, int]
-_Prepared = tuple[_Shard, int, Record]
+@dataclass(frozen=True)
+class _Batch:
+    """Rows of one shard that go through the stage together; none where it wants none of them."""
+
+    shard: _Shard
+    rows: tuple[int, ...]
+
+
+_Prepared = tuple[_Batch, list[tuple[int, Record]]]
 _Writing = deque[tuple[int, Future[None]]]
 
 
@@ -50,9 +61,11 @@ def run(
     """Run a stage over shards and write each as soon as it is done, in order.
 
     Memory holds at most two batches of prepared images and a few shards of labels, whatever the
-    number of images. A batch never spans two shards, so what a shard holds does not depend on
-    where an earlier run stopped. An image that fails gets an `error`; a shard that cannot be read
-    or of which every image fails is left out, and the others go on.
+    number of images. Which images are in a batch depends on their shard, the stage and the batch
+    size alone, never on other shards or on where an earlier run stopped. What is finished of a
+    shard is kept in a `Journal`, so that a stop costs no more than some seconds and the batch at
+    work. An image that fails gets an `error`; a shard that cannot be read or of which every image
+    fails is left out, and the others go on.
 
     Args:
         make_stage: called once, and only if there is something to do.
@@ -64,29 +77,48 @@ def run(
 
     Raises:
         AutolabelError: the disk refuses, or some shards could not be done.
-        KeyboardInterrupt: passed on after the last complete shard is on disk.
+        KeyboardInterrupt: passed on after all that is finished is on disk.
     """
-    if not tasks:
-        return
-    stage = make_stage()
-    layer = layer if isinstance(layer, Layer) else layer()
+    if tasks:
+        stage = make_stage()
+        written = layer if isinstance(layer, Layer) else layer()
+        do(stage, written, tasks, progress, batch_size=batch_size, workers=workers)
+        raise_failures(written, tasks, progress)
+        clear(written)
+
+
+def do(
+    stage: Stage,
+    layer: Layer,
+    tasks: Sequence[Task],
+    progress: Progress,
+    *,
+    batch_size: int,
+    workers: int,
+) -> None:
+    """Do some of the shards of a layer; those that fail are told in `progress` alone."""
     workers = workers or cores()
     with (
         ThreadPoolExecutor(workers, "prepare") as pool,
         ThreadPoolExecutor(1, "write") as writer,
     ):
         writing: _Writing = deque()
+        working: _Shard | None = None
         try:
-            ahead = _ahead(pool, stage, _items(tasks, stage, progress), batch_size + workers)
-            for shard, batch in _batches(ahead, batch_size):
-                _work(stage, shard, batch, progress)
-                if not shard.ahead:
-                    _submit(writer, writing, layer, shard, progress)
+            batches = _batches(tasks, stage, layer, progress, batch_size)
+            for batch, prepared in _ahead(pool, stage, batches, batch_size + workers):
+                working = batch.shard
+                _work(stage, working, prepared, progress)
+                if not working.ahead:
+                    _submit(writer, writing, layer, working, progress)
+                    working = None
             _drain(writing, layer, progress, leave=0)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            if working is not None:
+                with suppress(AutolabelError):  # what stops us is said, not what follows from it
+                    working.journal.write()
             raise
-    raise_failures(layer, tasks, progress)
 
 
 def raise_failures(layer: Layer, tasks: Sequence[Task], progress: Progress) -> None:
@@ -111,8 +143,13 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _items(tasks: Iterable[Task], stage: Stage, progress: Progress) -> Iterator[_Item]:
-    """Every wanted record of every shard; a shard without any gives one item with row -1."""
+def _batches(
+    tasks: Iterable[Task], stage: Stage, layer: Layer, progress: Progress, size: int
+) -> Iterator[_Batch]:
+    """The batches of every shard, without the rows that an earlier run finished.
+
+    A shard of which nothing is left to do gives one batch without rows.
+    """
     for task in tasks:
         try:
             records = task.read()
@@ -121,26 +158,48 @@ def _items(tasks: Iterable[Task], stage: Stage, progress: Progress) -> Iterator[
             continue
         rows = range(len(records)) if task.only is None else sorted(task.only)
         wanted = [i for i in rows if stage.wants(records[i])]
-        shard = _Shard(task, records, len(wanted), len(wanted), [])
-        yield from ((shard, i) for i in wanted or [-1])
+        plan = _plan(stage, records, wanted, size)
+        journal = Journal(layer, task, records)
+        done = {row: result for row, result in journal.read().items() if row in {*wanted}}
+        left = [tuple(row for row in batch if row not in done) for batch in plan]
+        left = [batch for batch in left if batch] or [()]
+        for row, result in done.items():
+            records[row] = result
+        _count(progress, done.values(), resumed=len(done))
+        shard = _Shard(task, records, len(wanted), len(left), [], journal)
+        yield from (_Batch(shard, batch) for batch in left)
+
+
+def _plan(
+    stage: Stage, records: Sequence[Record], wanted: Sequence[int], size: int
+) -> list[list[int]]:
+    """Rows in batches of at most `size`, each of one key where the stage has keys."""
+    key = stage.batch_key if isinstance(stage, Sorted) else lambda record: None
+    alike: dict[Hashable, list[int]] = defaultdict(list)
+    for row in wanted:
+        alike[key(records[row])].append(row)
+    return [rows[i : i + size] for rows in alike.values() for i in range(0, len(rows), size)]
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, stage: Stage, items: Iterator[_Item], limit: int
+    pool: ThreadPoolExecutor, stage: Stage, batches: Iterator[_Batch], limit: int
 ) -> Iterator[_Prepared]:
-    """Prepare records on threads, at most `limit` ahead, and give them in order."""
-    waiting: deque[tuple[_Shard, int, Future[Record] | None]] = deque()
-    for shard, i in items:
-        future = pool.submit(_prepare, stage, shard.records[i]) if i >= 0 else None
-        waiting.append((shard, i, future))
-        if len(waiting) > limit:
+    """Prepare records on threads, at most `limit` and a batch ahead; the batches in order."""
+    waiting: deque[tuple[_Batch, list[Future[Record]]]] = deque()
+    held = 0
+    for batch in batches:
+        records = batch.shard.records
+        waiting.append((batch, [pool.submit(_prepare, stage, records[i]) for i in batch.rows]))
+        held += len(batch.rows)
+        while waiting and held > limit:
+            held -= len(waiting[0][0].rows)
             yield _taken(*waiting.popleft())
     while waiting:
         yield _taken(*waiting.popleft())
 
 
-def _taken(shard: _Shard, i: int, future: Future[Record] | None) -> _Prepared:
-    return shard, i, future.result() if future else Record("", "")
+def _taken(batch: _Batch, futures: list[Future[Record]]) -> _Prepared:
+    return batch, [(i, future.result()) for i, future in zip(batch.rows, futures, strict=True)]
 
 
 def _prepare(stage: Stage, record: Record) -> Record:
@@ -150,32 +209,28 @@ def _prepare(stage: Stage, record: Record) -> Record:
         return record.failed(str(e) or type(e).__name__)
 
 
-def _batches(
-    prepared: Iterator[_Prepared], size: int
-) -> Iterator[tuple[_Shard, list[tuple[int, Record]]]]:
-    """Cut the stream into batches within one shard; the last of a shard may be short."""
-    batch: list[tuple[int, Record]] = []
-    for shard, i, record in prepared:
-        if i >= 0:
-            batch.append((i, record))
-            shard.ahead -= 1
-        if not shard.ahead or len(batch) == size:
-            yield shard, batch
-            batch = []
-
-
 def _work(stage: Stage, shard: _Shard, batch: list[tuple[int, Record]], progress: Progress) -> None:
+    shard.journal.start()
     good = [(i, record) for i, record in batch if record.error is None]
     start = time.perf_counter()
     called = _call(stage, [record for _, record in good])
     progress.model_seconds += time.perf_counter() - start
     shard.failed += [result.error for result in called if result.error is not None]
     results = dict(batch) | dict(zip((i for i, _ in good), called, strict=True))
+    results = {i: replace(result, pixels=None) for i, result in results.items()}
     for i, result in results.items():
-        shard.records[i] = replace(result, pixels=None)
+        shard.records[i] = result
+    shard.ahead -= 1
+    shard.journal.add(results)
+    _count(progress, results.values())
+
+
+def _count(progress: Progress, results: Iterable[Record], resumed: int = 0) -> None:
+    for result in results:
         progress.images += 1
         progress.objects += len(result.objects)
         progress.errors += result.error is not None
+    progress.resumed += resumed
     progress.changed(progress)
 
 
@@ -204,9 +259,14 @@ def _submit(
     if shard.failed and len(shard.failed) == shard.wanted:
         progress.failures.append((task.index, shard.failed[0]))
         return
-    future = writer.submit(layer.write, task.index, shard.records, task.source_digest)
+    future = writer.submit(_write, layer, shard)
     writing.append((task.index, future))
     _drain(writing, layer, progress, leave=2)
+
+
+def _write(layer: Layer, shard: _Shard) -> None:
+    layer.write(shard.task.index, shard.records, shard.task.source_digest)
+    shard.journal.remove()
 
 
 def _drain(writing: _Writing, layer: Layer, progress: Progress, *, leave: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from autolabel.engine import local
 from autolabel.engine.base import Begin, Progress, Stage, Task
+from autolabel.engine.journal import clear
 from autolabel.errors import AutolabelError
 from autolabel.store import Layer
 
@@ -29,6 +30,7 @@ class _Outcome:
     images: int = 0
     objects: int = 0
     errors: int = 0
+    resumed: int = 0
     model_seconds: float = 0.0
     refused: AutolabelError | None = None
 
@@ -59,8 +61,8 @@ class _Actor:
         progress = Progress()
         refused = None
         try:
-            local.run(
-                self._loaded,
+            local.do(
+                self._loaded(),
                 layer,
                 [task],
                 progress,
@@ -68,10 +70,16 @@ class _Actor:
                 workers=self.workers,
             )
         except AutolabelError as e:
-            reason = progress.failures[0][1] if progress.failures else e.message
-            refused = AutolabelError(reason, hint=e.hint)
+            refused = e
+        if refused is None and progress.failures:
+            refused = AutolabelError(progress.failures[0][1], hint="")
         return _Outcome(
-            progress.images, progress.objects, progress.errors, progress.model_seconds, refused
+            progress.images,
+            progress.objects,
+            progress.errors,
+            progress.resumed,
+            progress.model_seconds,
+            refused,
         )
 
 
@@ -110,12 +118,14 @@ def run(
                 hint="what is done is kept; mend the cause and run the same command again",
             ) from e
     local.raise_failures(written, tasks, progress)
+    clear(written)
 
 
 def _add(progress: Progress, task: Task, outcome: _Outcome) -> None:
     progress.images += outcome.images
     progress.objects += outcome.objects
     progress.errors += outcome.errors
+    progress.resumed += outcome.resumed
     progress.model_seconds += outcome.model_seconds
     if outcome.refused is not None:
         progress.failures.append((task.index, outcome.refused.message))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from autolabel import registry
 from autolabel.config import DetectConfig
-from autolabel.models.base import NEGATIVE, Detector
+from autolabel.models.base import NEGATIVE, Batching, Detector
 from autolabel.ontology import Ontology
 from autolabel.ops.boxes import clip_boxes
 from autolabel.stages.pixels import with_pixels
@@ -49,6 +49,12 @@ class Detect:
     def wants(self, record: Record) -> bool:
         """Images that can be read and belong to the pool."""
         return record.usable
+
+    def batch_key(self, record: Record) -> Hashable:
+        """The size of the model's input, where that follows the shape of the image."""
+        if isinstance(self.detector, Batching):
+            return self.detector.input_size(record.width, record.height)
+        return None
 
     def prepare(self, record: Record) -> Record:
         """Read the pixels."""

@@ -97,8 +97,19 @@ class Layer:
 
     def read(self, index: int) -> list[Record]:
         """The records of one shard."""
-        table = self.table(index)
+        return self.decoded(self.table(index))
+
+    def decoded(self, table: pa.Table) -> list[Record]:
+        """The records of a table as `encoded` makes it."""
         return from_vector_table(table) if self.holds_vectors else from_table(table)
+
+    def encoded(self, records: Sequence[Record]) -> pa.Table:
+        """Records as the layer stores them."""
+        return to_vector_table(records) if self.holds_vectors else to_table(records)
+
+    def journal_path(self, index: int) -> Path:
+        """Where the results of shard `index` lie while it is being made."""
+        return self.path / f".part-{index:05d}.journal"
 
     @property
     def holds_vectors(self) -> bool:
@@ -170,7 +181,7 @@ class Layer:
 
     def write(self, index: int, records: Sequence[Record], source_digest: str | None) -> None:
         """Write one shard atomically; the same records give the same bytes."""
-        table = to_vector_table(records) if self.holds_vectors else to_table(records)
+        table = self.encoded(records)
         table = table.replace_schema_metadata({SOURCE_DIGEST: (source_digest or "").encode()})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")

@@ -1,0 +1,182 @@
+"""What an unfinished shard has so far, on disk, so that a stop costs seconds and not the shard.
+
+Beside the shards of a layer lies one hidden file for each shard that is being made and takes longer
+than a moment. Results are appended as their batches are done, and the file goes when the shard is
+there. It begins with what the shard is made from: the layer's settings and model, the digest of the
+source shard, and the images; a journal of anything else is passed over. Each part is framed by its
+length and a checksum, so that one which a crash cut off, and what follows it, is passed over too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from autolabel.engine.base import Task
+from autolabel.store import REFUSED, Layer, not_writable
+from autolabel.types import Record
+
+EVERY = 2.0
+"""Seconds between two writes; what is made in less is written with the shard alone."""
+
+LARGEST = 2**31
+"""Bytes of a journal that is read."""
+
+_FRAME = struct.Struct("<Q32s")
+"""Length and SHA-256 of the part that follows."""
+
+_ROW = "row"
+
+
+class Journal:
+    """The results of one shard that is being made.
+
+    Args:
+        layer: where the shard will be.
+        task: the shard.
+        records: what it is made from.
+    """
+
+    def __init__(self, layer: Layer, task: Task, records: Sequence[Record]) -> None:
+        self.layer = layer
+        self.path = layer.journal_path(task.index)
+        self.made_from = _made_from(layer, task, records)
+        self.images = [record.image_id for record in records]
+        self._waiting: dict[int, Record] = {}
+        self._whole = 0  # bytes of the file that are this shard's and sound
+        self._written: float | None = None  # when, by a clock that is never set back
+
+    def read(self) -> dict[int, Record]:
+        """Row -> result, of what an earlier run finished; nothing where that cannot be used."""
+        found: dict[int, Record] = {}
+        try:
+            with self._opened() as file:
+                parts = _parts(file)
+                if next(parts, (b"", 0))[0] != self.made_from:
+                    return {}
+                self._whole = _FRAME.size + len(self.made_from)
+                for part, end in parts:
+                    found |= self._decoded(part)
+                    self._whole = end
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            return found
+        return found
+
+    def start(self) -> None:
+        """Say that work on the shard begins."""
+        if self._written is None:
+            self._written = time.monotonic()
+
+    def add(self, results: Mapping[int, Record]) -> None:
+        """Keep the results of a batch; those with an error are left out, to be tried again.
+
+        Raises:
+            AutolabelError: the disk refuses.
+        """
+        self._waiting |= {row: done for row, done in results.items() if done.error is None}
+        if self._written is None or time.monotonic() - self._written >= EVERY:
+            self.write()
+
+    def write(self) -> None:
+        """Put on disk what is waiting.
+
+        Raises:
+            AutolabelError: the disk refuses.
+        """
+        if not self._waiting:
+            return
+        try:
+            self._append()
+        except OSError as e:
+            if e.errno in REFUSED:
+                raise not_writable(self.layer.path, e) from e
+            # Without a journal a stop costs more, and nothing else.
+        self._waiting = {}
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """The shard is there."""
+        self._waiting = {}
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def _append(self) -> None:
+        if not self._whole:
+            self.path.unlink(missing_ok=True)
+        flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+        flags |= 0 if self._whole else os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(self.path, flags, 0o666), "r+b") as file:
+            file.truncate(self._whole)
+            file.seek(self._whole)
+            if not self._whole:
+                file.write(_framed(self.made_from))
+            file.write(_framed(self._encoded()))
+            file.flush()
+            os.fsync(file.fileno())
+            self._whole = file.tell()
+
+    def _opened(self) -> BinaryIO:
+        """The file, if it is one of its own and not a link, a pipe or the like."""
+        if not stat.S_ISREG(self.path.lstat().st_mode):
+            raise OSError(f"{self.path} is no file")
+        return self.path.open("rb")
+
+    def _encoded(self) -> bytes:
+        table = self.layer.encoded(list(self._waiting.values()))
+        sink = pa.BufferOutputStream()
+        rows = pa.array(list(self._waiting), pa.int64())
+        pq.write_table(table.append_column(_ROW, rows), sink, compression="zstd")
+        data: bytes = sink.getvalue().to_pybytes()
+        return data
+
+    def _decoded(self, part: bytes) -> dict[int, Record]:
+        table = pq.read_table(pa.BufferReader(part))
+        rows: list[int] = table.column(_ROW).to_pylist()
+        records = self.layer.decoded(table.drop_columns([_ROW]))
+        for row, record in zip(rows, records, strict=True):
+            if not 0 <= row < len(self.images):
+                raise ValueError(f"there is no row {row}")
+            # Only a layer that is the first to look at its files knows no images yet.
+            if self.images[row] not in ("", record.image_id):
+                raise ValueError(f"row {row} is of another image")
+        return dict(zip(rows, records, strict=True))
+
+
+def clear(layer: Layer) -> None:
+    """Remove the journals of a layer of which nothing is left to do."""
+    for path in layer.path.glob(layer.journal_path(0).name.replace("00000", "*")):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _made_from(layer: Layer, task: Task, records: Sequence[Record]) -> bytes:
+    """What a journal must be of, to be used for a shard."""
+    images = [[record.image_id, record.uri] for record in records]
+    made_from = [layer.manifest.binding(), task.source_digest, images]
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest().encode()
+
+
+def _framed(part: bytes) -> bytes:
+    return _FRAME.pack(len(part), hashlib.sha256(part).digest()) + part
+
+
+def _parts(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The sound parts of a journal, and where each ends."""
+    while len(head := file.read(_FRAME.size)) == _FRAME.size:
+        length, checksum = _FRAME.unpack(head)
+        if length > LARGEST:
+            return
+        part = file.read(length)
+        if len(part) < length or hashlib.sha256(part).digest() != checksum:
+            return
+        yield part, file.tell()
