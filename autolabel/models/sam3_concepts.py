@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import Sam3Model, Sam3Processor
+from transformers import Sam3LiteTextModel, Sam3Model, Sam3Processor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from autolabel.models.alike import Inputs, in_sizes
@@ -23,7 +23,7 @@ from autolabel.models.prompts import Pair, label, merge, refuse_long
 from autolabel.models.sam_masks import PIXELS_PER_PASS
 from autolabel.ontology import Ontology
 from autolabel.ops.masks import encode
-from autolabel.registry import Located
+from autolabel.registry import Located, model_type
 from autolabel.types import Objects
 
 TEXT_LENGTH = 32
@@ -37,7 +37,8 @@ Text = tuple[Pair, torch.Tensor, torch.Tensor]
 
 
 class Sam3Concepts:
-    """`Sam3Model`, from a checkpoint of its own or from within the published video model.
+    """`Sam3Model`, from a checkpoint of its own or from within the published video model, or
+    `Sam3LiteTextModel`, which has a small text encoder (arXiv 2602.12173).
 
     Its objects come with masks, so that nothing is left for `refine` to do; an object whose mask is
     empty comes without one. Beside the score, `scores` holds `presence`: the belief that the
@@ -53,7 +54,9 @@ class Sam3Concepts:
 
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
-        self.processor, self.model = load(located, Sam3Processor, Sam3Model, self.device)
+        lite = model_type(located.path) == "sam3_lite_text"
+        model_class = Sam3LiteTextModel if lite else Sam3Model
+        self.processor, self.model = load(located, Sam3Processor, model_class, self.device)
         self._texts: tuple[str, list[Text]] = ("", [])
 
     def detect(

@@ -1,9 +1,9 @@
 """From the name of a model to the folder that holds it and the class that runs it.
 
 A model is named by a registered name, a hub id (`owner/name`), a local folder or an original `.pth`
-file. The adapter class is looked up by the `model_type` that the checkpoint's own `config.json`
-states. Other packages add names, and adapters of their own, through the entry point group
-`autolabel.models`, each entry a `Registered`.
+or `.pt` file. The adapter class is looked up by the `model_type` that the checkpoint's own
+`config.json` states. Other packages add names, and adapters of their own, through the entry point
+group `autolabel.models`, each entry a `Registered`.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
         "owlv2": "autolabel.models.owl:Owl",
         "owlvit": "autolabel.models.owl:Owl",
         "sam3": "autolabel.models.sam3_concepts:Sam3Concepts",
+        "sam3_lite_text": "autolabel.models.sam3_concepts:Sam3Concepts",
         "sam3_video": "autolabel.models.sam3_concepts:Sam3Concepts",
     },
     "segmenter": {

@@ -38,8 +38,10 @@ class Registered:
 
 APACHE, MIT, NON_COMMERCIAL = "Apache-2.0", "MIT", "CC-BY-NC-4.0"
 SAM_LICENCE, DINOV3_LICENCE = "SAM licence", "DINOv3 licence"
+OPENRAIL = "CreativeML OpenRAIL-M"
 
 _MM, _FLORENCE = "openmmlab-community/mm_grounding_dino", "florence-community/Florence-2"
+_LLMDET, _SAM3_LITE = "iSEE-Laboratory/llmdet", "vil-uob/sam3-litetext"
 _D, _S, _T, _I = TASKS
 
 MODELS: Mapping[str, Registered] = {
@@ -48,6 +50,9 @@ MODELS: Mapping[str, Registered] = {
     "mm-grounding-dino-tiny": Registered(_D, f"{_MM}_tiny_o365v1_goldg_v3det", APACHE, 172),
     "mm-grounding-dino-base": Registered(_D, f"{_MM}_base_all", APACHE, 232),
     "mm-grounding-dino-large": Registered(_D, f"{_MM}_large_all", APACHE, 342),
+    "llmdet-tiny": Registered(_D, f"{_LLMDET}_tiny", APACHE, 172),
+    "llmdet-base": Registered(_D, f"{_LLMDET}_base", APACHE, 232),
+    "llmdet-large": Registered(_D, f"{_LLMDET}_large", APACHE, 342),
     "owlv2-base": Registered(_D, "google/owlv2-base-patch16-ensemble", APACHE, 155),
     "owlv2-large": Registered(_D, "google/owlv2-large-patch14-ensemble", APACHE, 438),
     "owlvit-base": Registered(_D, "google/owlvit-base-patch32", APACHE, 153),
@@ -58,22 +63,26 @@ MODELS: Mapping[str, Registered] = {
     "florence-2-large": Registered(_D, f"{_FLORENCE}-large", MIT, 770),
     "florence-2-large-ft": Registered(_D, f"{_FLORENCE}-large-ft", MIT, 770),
     "sam3": Registered(_D, "facebook/sam3", SAM_LICENCE, 860, gated=True),
+    "sam3-litetext-s0": Registered(_D, f"{_SAM3_LITE}-s0", APACHE),
+    "sam3-litetext-s1": Registered(_D, f"{_SAM3_LITE}-s1", APACHE),
+    "sam3-litetext-l": Registered(_D, f"{_SAM3_LITE}-l", APACHE),
     "sam-vit-base": Registered(_S, "facebook/sam-vit-base", APACHE, 93.7),
     "sam-vit-large": Registered(_S, "facebook/sam-vit-large", APACHE, 312),
     "sam-vit-huge": Registered(_S, "facebook/sam-vit-huge", APACHE, 641),
     "sam-hq-vit-base": Registered(_S, "syscv-community/sam-hq-vit-base", APACHE, 94.8),
     "sam-hq-vit-large": Registered(_S, "syscv-community/sam-hq-vit-large", APACHE, 314),
-    "sam-hq-vit-huge": Registered(_S, "syscv-community/sam-hq-vit-huge", APACHE),
+    "sam-hq-vit-huge": Registered(_S, "syscv-community/sam-hq-vit-huge", APACHE, 600),
     "sam2.1-hiera-tiny": Registered(_S, "facebook/sam2.1-hiera-tiny", APACHE, 38.9),
     "sam2.1-hiera-small": Registered(_S, "facebook/sam2.1-hiera-small", APACHE, 46),
     "sam2.1-hiera-base-plus": Registered(_S, "facebook/sam2.1-hiera-base-plus", APACHE, 80.8),
     "sam2.1-hiera-large": Registered(_S, "facebook/sam2.1-hiera-large", APACHE, 224),
+    # Where these hold the authors' .pt alone, ultralytics runs it, which is under AGPL-3.0.
     "sam2-hiera-tiny": Registered(_S, "facebook/sam2-hiera-tiny", APACHE, 38.9),
     "sam2-hiera-small": Registered(_S, "facebook/sam2-hiera-small", APACHE, 46),
     "sam2-hiera-base-plus": Registered(_S, "facebook/sam2-hiera-base-plus", APACHE, 80.8),
     "sam2-hiera-large": Registered(_S, "facebook/sam2-hiera-large", APACHE, 224),
     "sam3-tracker": Registered(_S, "facebook/sam3", SAM_LICENCE, 860, gated=True),
-    "edgetam": Registered(_S, "yonigozlan/EdgeTAM-hf", APACHE, None),
+    "edgetam": Registered(_S, "yonigozlan/EdgeTAM-hf", APACHE, 13.9),
     "clip-vit-base-patch32": Registered(_T, "openai/clip-vit-base-patch32", MIT, 151),
     "clip-vit-base-patch16": Registered(_T, "openai/clip-vit-base-patch16", MIT, 150),
     "clip-vit-large-patch14": Registered(_T, "openai/clip-vit-large-patch14", MIT, 428),
@@ -84,9 +93,9 @@ MODELS: Mapping[str, Registered] = {
     "siglip2-base-patch16-224": Registered(_T, "google/siglip2-base-patch16-224", APACHE, 375),
     "siglip2-naflex": Registered(_T, "google/siglip2-base-patch16-naflex", APACHE, 375),
     "metaclip-b32": Registered(_T, "facebook/metaclip-b32-400m", NON_COMMERCIAL, 151),
-    "metaclip2-b32": Registered(_T, "facebook/metaclip-2-worldwide-b32", NON_COMMERCIAL),
+    "metaclip2-b32": Registered(_T, "facebook/metaclip-2-worldwide-b32", NON_COMMERCIAL, 600),
     "align-base": Registered(_T, "kakaobrain/align-base", None, 172),
-    "altclip": Registered(_T, "BAAI/AltCLIP"),
+    "altclip": Registered(_T, "BAAI/AltCLIP", OPENRAIL, 860),
     "chinese-clip-base": Registered(_T, "OFA-Sys/chinese-clip-vit-base-patch16", None, 188),
     "dinov2-small": Registered(_I, "facebook/dinov2-small", APACHE, 22.1),
     "dinov2-base": Registered(_I, "facebook/dinov2-base", APACHE, 86.6),

@@ -307,6 +307,42 @@ def save_sam3(folder: Path) -> Path:
     return folder
 
 
+def save_sam3_lite_text(folder: Path) -> Path:
+    """SAM 3 of 20 queries with a text encoder of its own kind."""
+    import json
+
+    import torch
+    from transformers import Sam3LiteTextConfig, Sam3LiteTextModel
+
+    config = json.loads((save_sam3(folder) / "config.json").read_text("utf-8"))
+    small: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "dropout": 0.0,
+    }
+    text = config["text_config"]
+    names = ("hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
+    torch.manual_seed(0)
+    lite = Sam3LiteTextConfig(
+        vision_config=config["vision_config"],
+        text_config={
+            **{name: text[name] for name in names},
+            "num_hidden_layers": 3,
+            "max_position_embeddings": 32,
+            "projection_dim": 16,
+            "repmixer_kernel_size": 3,
+        },
+        geometry_encoder_config=small,
+        detr_encoder_config=small,
+        detr_decoder_config={**small, "num_queries": 20},
+        mask_decoder_config={"hidden_size": 16, "num_attention_heads": 2},
+    )
+    liven(Sam3LiteTextModel(lite), 2.0).save_pretrained(folder)
+    return folder
+
+
 def save_sam3_video(folder: Path) -> Path:
     """The published SAM 3: its detector within the video model, beside the tracker."""
     import json
@@ -335,6 +371,7 @@ DETECTORS: Mapping[str, Callable[[Path], Path]] = {
     "owlv2": save_owlv2,
     "owlvit": save_owlvit,
     "sam3": save_sam3,
+    "sam3_lite_text": save_sam3_lite_text,
     "sam3_video": save_sam3_video,
 }
 

@@ -315,6 +315,74 @@ def save_mobile_sam(folder: Path) -> Path:
     return folder / "mobile_sam.pt"
 
 
+def shrink_ultralytics(patch: Any) -> None:
+    """Networks of ultralytics' SAM families small enough for tests, until the patch is undone."""
+    from autolabel.models.quiet_ultralytics import load_ultralytics
+
+    load_ultralytics()
+    from ultralytics.models.sam import build, build_sam3
+
+    def small_sam2() -> Any:
+        return build._build_sam2(
+            encoder_embed_dim=16,
+            encoder_stages=[1, 1, 2, 1],
+            encoder_num_heads=1,
+            encoder_global_att_blocks=[3],
+            encoder_window_spec=[8, 4, 4, 2],
+            encoder_backbone_channel_list=[128, 64, 32, 16],
+        )
+
+    def small_vit(vit: Any = build_sam3.ViT, **options: Any) -> Any:
+        small = {"embed_dim": 32, "depth": 2, "num_heads": 2, "global_att_blocks": (1,)}
+        sizes = {"img_size": 112, "pretrain_img_size": 56, "window_size": 4, "drop_path_rate": 0.0}
+        return vit(**{**options, **small, **sizes})
+
+    patch.setattr("autolabel.models.mobile_sam.SIDE", MOBILE_SAM_SIDE)
+    patch.setattr("autolabel.models.ultralytics_sam2.SIDES", {2: 128, 3: 112})
+    patch.setattr("autolabel.models.ultralytics_sam2.BUILDERS", {(16, 5): "build_sam2_t"})
+    patch.setattr(build, "build_sam2_t", small_sam2)
+    patch.setattr(build_sam3, "ViT", small_vit)
+
+
+def _save_decoding(model: Any, file: Path, name: Callable[[str], str]) -> Path:
+    """Weights with masks of some shape, under the names that the published file has."""
+    import torch
+
+    with torch.no_grad():
+        for parameter in model.sam_mask_decoder.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, parameter[0].numel() ** -0.5)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"model": {name(k): v for k, v in model.state_dict().items()}}, file)
+    return file
+
+
+def save_ultralytics_sam2(folder: Path) -> Path:
+    """`sam2_t.pt` as ultralytics and Meta publish it, small where `shrink_ultralytics` made it."""
+    import torch
+
+    torch.manual_seed(0)
+    from ultralytics.models.sam import build
+
+    return _save_decoding(build.build_sam2_t(), folder / "sam2_t.pt", lambda name: name)
+
+
+def save_ultralytics_sam3(folder: Path) -> Path:
+    """`sam3.pt`: the network for boxes within detector and tracker."""
+    import torch
+
+    from autolabel.models.ultralytics_sam2 import _sam3
+
+    def published(name: str) -> str:
+        vision = "image_encoder.vision_backbone."
+        if name.startswith(vision):
+            return name.replace(vision, "detector.backbone.vision_backbone.")
+        return f"tracker.{name}"
+
+    torch.manual_seed(0)
+    return _save_decoding(_sam3(), folder / "sam3.pt", published)
+
+
 def save_fast_sam(folder: Path) -> Path:
     """A segmenting YOLO of one class as ultralytics pickles it, sure of much."""
     import torch

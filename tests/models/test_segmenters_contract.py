@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from tests.models.batches import SCORES_WITHIN, orders, photos
 from tests.models.checkpoints_segmenters import (
     BUILDERS,
     KINDS,
-    MOBILE_SAM_SIDE,
     save_fast_sam,
     save_mobile_sam,
+    save_ultralytics_sam2,
+    save_ultralytics_sam3,
+    shrink_ultralytics,
 )
 from tests.models.hub import COMMIT, put_in_cache
 
-FILES = {".pt", ".pth", "mobile_sam.pt"}
+FILES = {".pt", ".pth", "mobile_sam.pt", "sam2_t.pt", "sam3.pt"}
 """Kinds that are one file, which no hub id names and transformers does not load."""
 
 BOXES = np.array([[4, 4, 30, 40], [50, 10.5, 90, 60], [0, 0, 96, 64], [10, 50, 18, 60]], np.float32)
@@ -48,16 +51,22 @@ def blobs(width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-BY_FILE = {".pt": save_fast_sam, "mobile_sam.pt": save_mobile_sam}
-"""The adapter for `.pt` files serves two families."""
+BY_FILE = {
+    ".pt": save_fast_sam,
+    "mobile_sam.pt": save_mobile_sam,
+    "sam2_t.pt": save_ultralytics_sam2,
+    "sam3.pt": save_ultralytics_sam3,
+}
+"""The adapter for `.pt` files serves four families."""
 
 EVERY_KIND = sorted({*registry.ADAPTERS["segmenter"], *BY_FILE})
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_mobile_sam() -> Iterator[None]:
+def small_ones_of_ultralytics() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autolabel.models.mobile_sam.SIDE", MOBILE_SAM_SIDE)
+        if find_spec("ultralytics"):
+            shrink_ultralytics(patch)
         yield
 
 

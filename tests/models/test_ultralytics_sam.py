@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,13 @@ from autolabel.models.base import Segmenter
 from autolabel.models.quiet_ultralytics import load_ultralytics
 from autolabel.ops.masks import areas, decode
 from tests.conftest import make_photos
-from tests.models.checkpoints_segmenters import save_fast_sam, save_mobile_sam
+from tests.models.checkpoints_segmenters import (
+    save_fast_sam,
+    save_mobile_sam,
+    save_ultralytics_sam2,
+    save_ultralytics_sam3,
+    shrink_ultralytics,
+)
 
 pytest.importorskip("ultralytics")
 load_ultralytics()
@@ -66,6 +73,74 @@ def test_mobile_sam_equals_ultralytics_own(tmp_path: Path) -> None:
     ours = decode(found.masks, *size)
     assert 0.01 < ours.mean() < 0.99, "the case shows nothing"
     assert np.mean(ours != (theirs > 0)) < 1e-3
+
+
+@pytest.mark.parametrize("which", ["sam2", "sam3"])
+@pytest.mark.parametrize("multimask", [True, False])
+def test_sam_2_and_3_equal_ultralytics_own(
+    which: str, multimask: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ultralytics.models.sam import build, build_sam3, predict
+
+    shrink_ultralytics(monkeypatch)
+    save = save_ultralytics_sam2 if which == "sam2" else save_ultralytics_sam3
+    path = save(tmp_path)
+    # As large as the network's input: ultralytics pads where Meta's code, as ours, stretches.
+    side = {"sam2": 128, "sam3": 112}[which]
+    photo = photo_of(tmp_path, side, side)
+    if which == "sam2":
+        predictor, model = predict.SAM2Predictor, build.build_sam2_t()
+        model.load_state_dict(torch.load(path, weights_only=True)["model"])
+    else:
+        predictor, model = predict.SAM3Predictor, build_sam3.build_interactive_sam3(str(path))
+    predictor = predictor(overrides={"imgsz": side, "device": "cpu", "save": False})
+    predictor.setup_model(model.eval(), verbose=False)
+    bgr = np.ascontiguousarray(photo[..., ::-1])
+    predictor.set_image(bgr)
+    predictor.batch = (["photo"], [bgr], None)
+    boxes = np.minimum(BOXES, side)
+    with torch.inference_mode():
+        pixels = predictor.preprocess([bgr])
+        masks, judged = predictor.prompt_inference(pixels, bboxes=boxes, multimask_output=multimask)
+    judged = judged.reshape(len(boxes), -1)
+    best = judged.argmax(dim=1)
+    masks = masks.reshape(len(boxes), judged.shape[1], *masks.shape[-2:])
+    found = load(path).segment(photo, boxes, multimask=multimask, box_agreement=0)
+    np.testing.assert_allclose(found.iou, judged.max(dim=1).values.numpy(), atol=1e-4)
+    chosen = masks[torch.arange(len(boxes)), best][None].float()
+    theirs = torch.nn.functional.interpolate(chosen, (side, side), mode="bilinear")[0].numpy() > 0
+    ours = decode(found.masks, side, side)
+    assert 0.01 < ours.mean() < 0.99, "the case shows nothing"
+    assert np.mean(ours != theirs) < 1e-3
+
+
+def test_sam_2_of_an_unknown_size_or_with_weights_left_out_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        shrink_ultralytics(patch)
+        path = save_ultralytics_sam2(tmp_path)
+    with pytest.raises(AutolabelError, match="5 blocks of 16 is of no known size"):
+        load(path)
+    shrink_ultralytics(monkeypatch)
+    state = torch.load(path, weights_only=True)["model"]
+    state.pop("sam_mask_decoder.iou_token.weight")
+    torch.save({"model": state}, path)
+    with pytest.raises(AutolabelError, match=r"lacks sam_mask_decoder\.iou_token\.weight"):
+        load(path)
+
+
+def test_every_size_of_sam_2_is_known_by_its_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ultralytics.models.sam import build
+
+    from autolabel.models.ultralytics_sam2 import BUILDERS
+
+    def shapes(**sizes: Any) -> tuple[int, int]:
+        return sizes["encoder_embed_dim"], sum(sizes["encoder_stages"])
+
+    monkeypatch.setattr(build, "_build_sam2", shapes)
+    assert {getattr(build, builder)() for builder in BUILDERS.values()} == set(BUILDERS)
+    assert all(getattr(build, builder)() == size for size, builder in BUILDERS.items())
 
 
 def test_fast_sam_takes_what_ultralytics_own_takes(tmp_path: Path, photo: np.ndarray) -> None:
@@ -118,7 +193,7 @@ def test_other_files_are_refused_and_nothing_in_them_is_run(tmp_path: Path) -> N
     plain, trap = tmp_path / "plain.pt", tmp_path / "trap.pt"
     torch.save({"weight": torch.zeros(2)}, plain)
     torch.save({"model": Trap(tmp_path / "trace")}, trap)
-    with pytest.raises(AutolabelError, match="neither MobileSAM nor FastSAM"):
+    with pytest.raises(AutolabelError, match="neither MobileSAM, FastSAM, SAM 2 nor"):
         load(plain)
     with pytest.raises(AutolabelError, match="it was not run"):
         load(trap)

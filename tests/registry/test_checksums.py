@@ -93,4 +93,8 @@ def test_the_catalogue_holds_together() -> None:
         assert "/" not in name
         assert known.parameters_millions is None or 1 < known.parameters_millions < 10_000, name
         assert registry.hub_id_of(name) == known.hub_id
+    known = registry.MODELS
+    assert known["altclip"].licence == "CreativeML OpenRAIL-M"
+    measured = {"altclip": 860, "sam-hq-vit-huge": 600, "metaclip2-b32": 600, "edgetam": 13.9}
+    assert {name: known[name].parameters_millions for name in measured} == measured
     assert {registry.MODELS[name].gated for name in ("sam3", "dinov3-small")} == {True}

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 
 from autolabel import registry
 from autolabel.errors import AutolabelError
 from autolabel.registry import download, hub
+from tests.models.checkpoints_segmenters import save_ultralytics_sam2, shrink_ultralytics
 from tests.registry.fake_hub import COMMIT, FILES, FakeHub, serving
 
 WEIGHTS = FILES["model.safetensors"]
@@ -191,7 +193,8 @@ def test_more_than_was_stated_is_not_read(server: FakeHub) -> None:
         hub.pull("a/b")
     assert much - server.too_much < 30_000_000, "most of it was sent"
     assert hub.cached("a/b") is None
-    assert not list(hub.home("a/b").rglob("*.part"))
+    digest = hashlib.sha256(WEIGHTS).hexdigest()
+    assert not list((hub.home("a/b") / "blobs").glob(f"{digest}.part"))
 
 
 @pytest.mark.parametrize(
@@ -291,3 +294,16 @@ def test_a_repository_of_one_original_file(server: FakeHub) -> None:
     assert located.path == done.path
     assert located.identity()["sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert registry.model_type(located.path) == ".pt"
+
+
+def test_sam_2_whose_repository_holds_only_the_authors_file(
+    server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ultralytics")
+    shrink_ultralytics(monkeypatch)
+    content = save_ultralytics_sam2(tmp_path / "published").read_bytes()
+    server.repositories["facebook/sam2-hiera-tiny"] = {"sam2_hiera_tiny.pt": content}
+    located = registry.locate("segmenter", "sam2-hiera-tiny")
+    photo, box = np.zeros((40, 60, 3), np.uint8), np.array([[5, 5, 30, 30]], np.float32)
+    found = registry.load(located, "cpu").segment(photo, box, multimask=True, box_agreement=0)
+    assert len(found.masks) == 1
