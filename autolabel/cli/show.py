@@ -83,7 +83,8 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         # What is finished took as long as it took, however long its bar is shown.
         seconds = task.finished_time or task.elapsed or 0
-        speed = rate(task.completed, seconds, UNITS.get(task.description, "images"))
+        made = task.completed - task.fields["resumed"]
+        speed = rate(made, seconds, UNITS.get(task.description, "images"))
         if task.description in UNITS:
             return Text(f"{speed}  {task.fields['note']}")
         counts = f"{task.fields['objects']} objects"
@@ -141,7 +142,7 @@ def _moving(stage: str, images: int) -> Callable[[Progress], None]:
         console=err,
         expand=True,
     )
-    task = bar.add_task(stage, total=images, objects=0, errors=0, note="")
+    task = bar.add_task(stage, total=images, objects=0, errors=0, resumed=0, note="")
     _live.append(bar)
     bar.start()
 
@@ -151,6 +152,7 @@ def _moving(stage: str, images: int) -> Callable[[Progress], None]:
             completed=progress.images,
             objects=progress.objects,
             errors=progress.errors,
+            resumed=progress.resumed,
             note=progress.note,
         )
 
@@ -181,11 +183,12 @@ class _Lines:
 
     def _line(self, progress: Progress, now: float) -> None:
         seconds = now - self.start
-        left = (self.total - progress.images) * seconds / max(progress.images, 1)
+        made = progress.images - progress.resumed  # the others took an earlier run's time
+        left = (self.total - progress.images) * seconds / max(made, 1)
         counts = f"{progress.objects} objects, {progress.errors} errors"
         message(
             f"{self.stage}: {progress.images}/{self.total} {self.unit}, "
-            f"{rate(progress.images, seconds, self.unit)}, {left:.0f} s left"
+            f"{rate(made, seconds, self.unit)}, {left:.0f} s left"
             + (f", {progress.note or counts}" if progress.note or self.unit == "images" else "")
         )
 

@@ -42,6 +42,15 @@ class Sorted(Protocol):
         ...
 
 
+@runtime_checkable
+class Stamped(Protocol):
+    """A stage whose records do not say which content of a file they are about."""
+
+    def stamp(self, record: Record) -> Sequence[int]:
+        """Numbers that change when the file does; what was found under others is found anew."""
+        ...
+
+
 @dataclass(frozen=True)
 class Task:
     """One shard still to do.

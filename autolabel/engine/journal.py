@@ -22,7 +22,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from autolabel.engine.base import Task
+from autolabel.engine.base import Stage, Stamped, Task
 from autolabel.store import REFUSED, Layer, not_writable
 from autolabel.types import Record
 
@@ -45,12 +45,13 @@ class Journal:
         layer: where the shard will be.
         task: the shard.
         records: what it is made from.
+        stage: what makes it.
     """
 
-    def __init__(self, layer: Layer, task: Task, records: Sequence[Record]) -> None:
+    def __init__(self, layer: Layer, task: Task, records: Sequence[Record], stage: Stage) -> None:
         self.layer = layer
         self.path = layer.journal_path(task.index)
-        self.made_from = _made_from(layer, task, records)
+        self.made_from = _made_from(layer, task, records, stage)
         self.images = [record.image_id for record in records]
         self._waiting: dict[int, Record] = {}
         self._whole = 0  # bytes of the file that are this shard's and sound
@@ -159,9 +160,10 @@ def clear(layer: Layer) -> None:
             path.unlink()
 
 
-def _made_from(layer: Layer, task: Task, records: Sequence[Record]) -> bytes:
+def _made_from(layer: Layer, task: Task, records: Sequence[Record], stage: Stage) -> bytes:
     """What a journal must be of, to be used for a shard."""
-    images = [[record.image_id, record.uri] for record in records]
+    stamp = stage.stamp if isinstance(stage, Stamped) else lambda record: ()
+    images = [[record.image_id, record.uri, *stamp(record)] for record in records]
     made_from = [layer.manifest.binding(), task.source_digest, images]
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest().encode()
 

@@ -159,7 +159,7 @@ def _batches(
         rows = range(len(records)) if task.only is None else sorted(task.only)
         wanted = [i for i in rows if stage.wants(records[i])]
         plan = _plan(stage, records, wanted, size)
-        journal = Journal(layer, task, records)
+        journal = Journal(layer, task, records, stage)
         done = {row: result for row, result in journal.read().items() if row in {*wanted}}
         left = [tuple(row for row in batch if row not in done) for batch in plan]
         left = [batch for batch in left if batch] or [()]

@@ -37,6 +37,14 @@ class Scan:
         """
         return self._look(record)[0]
 
+    def stamp(self, record: Record) -> list[int]:
+        """Size, time of writing and time of change of the file, in bytes and nanoseconds."""
+        try:
+            seen = from_uri(record.uri, self.source_root).stat()
+        except (OSError, ValueError):
+            return []
+        return [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
+
     def held_out(self, record: Record) -> list[Record]:
         """The record of a held-out photo, then seven more that differ in `phash` alone.
 

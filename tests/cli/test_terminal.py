@@ -125,6 +125,20 @@ def test_a_finished_bar_keeps_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not show._live
 
 
+def test_what_an_earlier_run_finished_is_not_in_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    console = show.Console(force_terminal=True, width=COLUMNS, stderr=True, quiet=True)
+    monkeypatch.setattr(show, "err", console)
+    monkeypatch.setattr(console, "get_time", lambda: now[0])
+    with show.Reporter() as report:
+        progress = report("detect", 10)
+        now[0] = 2.0
+        progress.images, progress.resumed = 10, 6
+        progress.changed(progress)
+        (bar,) = show._live
+        assert "2.0 images/s" in str(show._Rate().render(bar.tasks[0]))
+
+
 def test_in_a_pipe_no_line_comes_twice(capsys: pytest.CaptureFixture[str]) -> None:
     with show.Reporter() as report:
         progress: Progress = report("detect", 72)

@@ -12,12 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autolabel.config import EngineConfig, IngestConfig
 from autolabel.engine import journal, local
 from autolabel.engine.base import Progress, Task
 from autolabel.errors import AutolabelError
+from autolabel.ops.images import content_id
+from autolabel.pipeline import ingest
+from autolabel.stages.ingest import Scan
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.types import Objects, Record
 from autolabel.vectors import CROPS, WHOLE
+from tests.conftest import make_photos
 
 WIDTHS = [40, 60, 40, 30, 60, 40, 40, 30, 40, 60]
 BATCHES = [["0", "2", "5"], ["6", "8"], ["1", "4", "9"], ["3", "7"]]
@@ -276,3 +281,26 @@ def test_the_first_layer_knows_its_images_by_their_files(tmp_path: Path) -> None
     run(stage, layer, tasks)
     assert stage.batches == BATCHES[2:]
     assert [record.image_id for record in layer.read(0)] == [f"id{i}" for i in range(10)]
+
+
+def test_a_photo_replaced_after_a_stop_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_photos(tmp_path / "photos", 6)
+    config = IngestConfig(source=(str(tmp_path / "photos"),))
+    engine = EngineConfig(batch_size=2)
+    call = Scan.__call__
+
+    def stop(self: Scan, batch: Sequence[Record]) -> list[Record]:
+        if batch[0].uri == "0004.png":
+            raise KeyboardInterrupt
+        return call(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scan, "__call__", stop)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(Workspace(tmp_path / "ws"), config, engine)
+    assert list((tmp_path / "ws").glob("*/.part-00000.journal"))
+    photos[0].write_bytes(photos[5].read_bytes())
+    layer = ingest(Workspace(tmp_path / "ws"), config, engine).layer
+    assert [r.image_id for r in layer.records()] == [content_id(p.read_bytes()) for p in photos]
