@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "present": BASE | {"store", "ops", "types"},
     "pipeline": BASE
     | {"present", "store", "stages", "engine", "ops", "registry", "types", "config", "ontology"},
+    "unseen": BASE | {"pipeline", "stages", "store", "registry", "types", "config", "ontology"},
     "examples": BASE | {"truth", "ops", "models.base", "stages", "ontology"},
     "filtering": BASE
     | {"pipeline", "examples", "store", "stages", "engine", "registry", "types", "config"}

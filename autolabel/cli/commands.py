@@ -176,6 +176,7 @@ def detect(
 ) -> None:
     """Find what the prompts name: text prompts to boxes."""
     from autolabel import pipeline
+    from autolabel.cli.state import detected, layers_of
 
     home = _source_or_workspace(source, workspace)
     if config.prompt or config.ontology is not None:
@@ -188,7 +189,9 @@ def detect(
         done = pipeline.detect(
             home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
         )
-    _finished("detect", done, home, json)
+        unseen = detected(home, done, config, engine)
+    if json:
+        show.data({"detect": {**layers_of(home)["detect"], "unseen": unseen}})
 
 
 @app.command(epilog=_example("filter ws --min-side 8 --clip clip-vit-base-patch32 --clip-class"))

@@ -10,7 +10,7 @@ import yaml
 from autolabel import filtering, pipeline
 from autolabel.cli import show
 from autolabel.cli.show_evaluation import evaluation
-from autolabel.cli.state import finished, labels
+from autolabel.cli.state import detected, finished, labels
 from autolabel.compare import compare
 from autolabel.config import (
     EngineConfig,
@@ -54,7 +54,7 @@ def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
     text = yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False)
     write_atomic(workspace.path / "pipeline.yaml", text.encode())
     done = pipeline.detect(workspace, config.detect, config.engine, overwrite=True, report=report)
-    finished("detect", done, workspace)
+    detected(workspace, done, config.detect, config.engine)
     if config.refine is not None:
         done = pipeline.refine(
             workspace, config.refine, config.engine, overwrite=True, report=report

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from autolabel.cli import overview, show
+from autolabel.cli.show_unseen import unseen as show_unseen
+from autolabel.config import DetectConfig, EngineConfig
 from autolabel.pipeline import LABELS, Done
 from autolabel.store import Layer, Workspace
+from autolabel.unseen import look_again
 
 
 def status_of(workspace: Workspace, *, errors: bool = False) -> dict[str, Any]:
@@ -59,10 +62,31 @@ def layers_of(workspace: Workspace) -> dict[str, Any]:
     return layers
 
 
+def detected(
+    workspace: Workspace, done: Done, config: DetectConfig, engine: EngineConfig
+) -> dict[str, float | None]:
+    """Say what `detect` did, and of what it found nothing: class -> its highest score."""
+    finished("detect", done, workspace)
+    unseen = look_again(workspace, done.layer, config, engine) if done.images else None
+    if unseen is None:
+        return {}
+    thresholds = {n: config.class_threshold.get(n, config.box_threshold) for n in unseen.highest}
+    show_unseen(unseen, thresholds)
+    return unseen.highest
+
+
 def finished(stage: str, done: Done, workspace: Workspace) -> None:
     """Say what a stage did, and name the first files that failed in it."""
     show.stage_done(stage, done)
-    if done.images:
+    if not done.images:
+        return
+    counts = done.layer.counts()
+    if stage == "filter" and counts.objects and not counts.kept:
+        show.message(
+            "warning: every label was rejected; what each rule does: "
+            f"autolabel filter {workspace.path} --dry-run with the same options"
+        )
+    if counts.errors:
         show.files_failed(overview.newly_failed(workspace, done.layer), workspace.path)
 
 

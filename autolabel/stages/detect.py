@@ -72,6 +72,14 @@ class Detect:
             for r, o in zip(batch, found, strict=True)
         ]
 
+    def highest(self, record: Record) -> dict[str, float]:
+        """Class -> its highest score in a prepared record, whatever the thresholds."""
+        (found,) = self.detector.detect([record.image()], self.ontology, 0.0)
+        best: dict[str, float] = {}
+        for label, score in zip(found.label, found.score.tolist(), strict=True):
+            best[label] = max(score, best.get(label, 0.0))
+        return best
+
 
 def select(
     found: Objects, thresholds: Mapping[str, float], nms_iou: float, width: int, height: int
