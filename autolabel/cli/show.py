@@ -298,6 +298,11 @@ def trained(done: Any, as_json: bool) -> None:
     parts += [f"{n} {SPLITS.get(reason, reason)} left out" for reason, n in done.skipped.items()]
     if done.rewritten:
         parts.append(f"{done.rewritten} images written anew for it, upright, as 8-bit RGB")
+    if done.threshold:
+        why = done.threshold.get("why")
+        parts.append(
+            f"to be used from score {done.threshold['score']:g}" + (f", as {why}" if why else "")
+        )
     message(f"train: {', '.join(parts)} -> {done.weights}")
 
 

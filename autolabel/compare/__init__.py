@@ -180,14 +180,15 @@ def _speed(
     wanted = {r.image_id for r in field.home.require("images").records() if r.uri in uris}
     say("evaluate: timing teacher and students")
     timed = time_all(
-        field.home, field.labels, field.students, wanted, engine,
-        most=config.speed_images, min_score=config.student_threshold,
+        field.home, field.labels,
+        [(student, student.operating_point(config)) for student in field.students],
+        wanted, engine, most=config.speed_images,
     )  # fmt: skip
     if timed is None:
         return None, {}
     speed, raw = timed
     rates = {**speed["students"], field.labels.name: speed["teacher"]}
-    if field.labels.name != "detect":
+    if field.labels.name != "detect" and raw is not None:
         rates["detect"] = raw
     if field.reference is not None:  # the same network
         rates[f"{field.reference.of.name} {SUFFIX}"] = rates[field.reference.of.name]
@@ -217,7 +218,7 @@ def _empty(rows: list[dict[str, Any]]) -> list[str]:
 
 def _key(field: Field, config: EvaluateConfig, engine: EngineConfig) -> str:
     """Changes when anything does that is measured, or how it is."""
-    parts = [f"{row.name} {row.layer.fingerprint()}" for row in field.rows]
+    parts = [f"{row.name} {row.layer.fingerprint()} {row.threshold}" for row in field.rows]
     parts += [config.model_dump_json(), engine.device, str(engine.batch_size)]
     parts += [_stamp(Path(path)) for path in (config.truth, config.reference) if path]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -15,6 +15,7 @@ from autolabel.errors import AutolabelError, UsageError
 from autolabel.evaluate import match_truth
 from autolabel.pipeline import Reporter
 from autolabel.store import Layer, Workspace
+from autolabel.train.base import THRESHOLD
 from autolabel.truth import Truth, read_truth
 
 Say = Callable[[str], None]
@@ -92,6 +93,8 @@ def find_field(call: Call, truth: Truth) -> Field:
     students = find_students(workspace, config, call.say)
     hand = _hand_labels(config, truth, students)
     home, notes = workspace, [_outdated(one) for one in students if _is_outdated(workspace, one)]
+    if config.student_threshold is None:
+        notes += [_unchosen(one) for one in students if one.threshold is None]
     if _is_aside(workspace, labels, truth, config):
         photos = [image.path for image in truth.records if image.path is not None]
         call.say("evaluate: the hand-labelled photos are held out; labelling them aside")
@@ -133,6 +136,13 @@ def _outdated(student: Entrant) -> str:
     )
 
 
+def _unchosen(student: Entrant) -> str:
+    return (
+        f"{student.name} has no operating threshold of its own; its precision, recall and F1 are "
+        f"from score {THRESHOLD:g}."
+    )
+
+
 IN_POOL = (
     "The photos belong to the pool, so that students may have learned from these very photos; "
     "hold them out (ingest --holdout) for figures that hold for new photos."
@@ -155,7 +165,7 @@ def _predicted(
         wanted = {record.image_id for record, _ in match_truth(records, truth).pairs}
     ontology = pipeline.ontology_of(labels)
     layer = predict(home, student, ontology, wanted, call.engine, call.report)
-    return Row(name, kind, layer, call.config.student_threshold)
+    return Row(name, kind, layer, student.operating_point(call.config))
 
 
 def _hand_labels(config: EvaluateConfig, truth: Truth, students: list[Entrant]) -> Truth | None:

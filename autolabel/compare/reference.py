@@ -26,6 +26,7 @@ from autolabel.ops.files import to_uri
 from autolabel.pipeline import Reporter
 from autolabel.stages.ingest import Scan, find_repeats
 from autolabel.store import Layer, Manifest, Workspace, bound_to
+from autolabel.train.folder import read_run
 from autolabel.truth import Truth, TruthImage
 from autolabel.types import EXCLUDED, LEAK, Objects, Record
 
@@ -94,7 +95,7 @@ def train_twin(
 
     held_out = [str(image.path) for image in against.records if image.path is not None]
     weights = _train(home, layer, ontology, student, held_out, engine, begun)
-    twin = Entrant(f"{student.name}-hand", weights, {})
+    twin = Entrant(f"{student.name}-hand", weights, read_run(weights.parent))
     return Reference(student, twin, *counts)
 
 

@@ -2,17 +2,20 @@
 
 Both get decoded pixels, in batches of one size; loading and a first batch to warm up are not
 counted. What is timed is the model's own work with its preparation of the pixels, and so neither
-reading files nor writing labels.
+reading files nor writing labels. A machine is not equally quick all the time: each stage of the
+teacher takes turns with each student, several times over, and what is said of their ratio is the
+median of the rounds, the least and the most.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 from autolabel import pipeline, registry
@@ -20,6 +23,7 @@ from autolabel.compare.aside import filter_config
 from autolabel.compare.students import MAX_OBJECTS, Entrant, load
 from autolabel.config import DetectConfig, EngineConfig, RefineConfig
 from autolabel.engine.base import Stage
+from autolabel.engine.local import cores
 from autolabel.filtering.gather import TASKS
 from autolabel.ontology import Ontology
 from autolabel.stages.detect import Detect
@@ -29,37 +33,42 @@ from autolabel.stages.refine import Refine
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.types import Record
 
-AT_LEAST = 1.0
-"""Seconds; what is quicker is repeated, so that the clock and the machine's moods matter less."""
+REPEATS = 5
+"""Rounds of each stage and each student in turn."""
+
+AT_LEAST = 0.2
+"""Seconds of one round of one model; what is quicker does its photos again, so that the clock and
+the machine's moods matter less."""
+
+AT_MOST = 6.0
+"""Seconds after which a first round ends with its batch; later rounds work on the same photos."""
 
 ENOUGH = 30.0
-"""Seconds after which no further batch is begun."""
+"""Seconds of a stage after which no further round is begun."""
 
 
 def time_all(
     home: Workspace,
     labels: Layer,
-    students: Sequence[Entrant],
+    students: Sequence[tuple[Entrant, float]],
     wanted: set[str],
     engine: EngineConfig,
     *,
     most: int,
-    min_score: float,
-) -> tuple[dict[str, Any], float] | None:
+) -> tuple[dict[str, Any], float | None] | None:
     """The speed of the teacher pipeline that made `labels`, and of each student.
 
     Args:
         home: the workspace with the photos, `labels` and the layers that they were made from.
         labels: what the pipeline ends with.
-        students: to be timed.
+        students: to be timed, each with its operating threshold.
         wanted: `image_id` of photos to take.
         engine: device and batch size.
         most: how many photos to take.
-        min_score: lowest score that a student gives; its operating point.
 
     Returns:
         What ``result.json`` holds under ``speed``, and images/s of the detector alone; None where
-        there is no photo to take.
+        there is no photo to take, or no model made the labels.
 
     Raises:
         AutolabelError: a model is no longer to be found, or has changed.
@@ -68,27 +77,72 @@ def time_all(
     photos = _photos(home, root, wanted, most)
     if not photos:
         return None
-    seconds = {
-        name: _seconds(stage, records, engine.batch_size)
-        for name, stage, records in _stages(labels, photos, root, engine.device)
-    }
-    teacher = 1 / sum(seconds.values())
     images = [record.image() for record in photos]
-    rates: dict[str, float] = {}
-    for entrant in students:
-        predict = partial(
-            load(entrant, engine.device).predict, min_score=min_score, max_objects=MAX_OBJECTS
-        )
-        rates[entrant.name] = 1 / _per_item(predict, images, engine.batch_size)
-    result = {
-        "device": device_name(engine.device),
-        "batch_size": engine.batch_size,
+    calls: dict[str, _Call] = {}
+    for entrant, threshold in students:
+        predict = load(entrant, engine.device).predict
+        once = partial(predict, min_score=threshold, max_objects=MAX_OBJECTS)
+        calls[entrant.name] = _Call(once, images)
+    stages: dict[str, list[_Round]] = {}
+    for name, stage, records in _stages(labels, photos, root, engine.device):
+        todo = [record for record in records if stage.wants(record)]
+        if todo:  # seconds an image also over those that the stage has nothing to do for
+            turns = {"": _Call(stage, todo, len(todo) / len(records)), **calls}
+            stages[name] = _in_turns(turns, engine.batch_size)
+    if not stages:
+        return None
+    raw = 1 / median(one[""] for one in stages["detect"]) if "detect" in stages else None
+    about = {
+        **_machine(engine),
         "images": len(photos),
-        "teacher": teacher,
-        "students": rates,
-        "times_faster": {name: rate / teacher for name, rate in rates.items()},
+        "image_sizes": _sizes(images),
     }
-    return result, 1 / seconds["detect"]
+    return {**about, **_summary(list(stages.values()), list(calls))}, raw
+
+
+def _summary(stages: Sequence[Sequence[_Round]], names: Sequence[str]) -> dict[str, Any]:
+    """Rates and ratios over the rounds that every stage had.
+
+    Within a round, a ratio compares each stage with the student's own time beside it, and adds up.
+    """
+    rounds = range(min(map(len, stages)))
+    teacher = [sum(stage[i][""] for stage in stages) for i in rounds]
+    students = {n: [fmean(stage[i][n] for stage in stages) for i in rounds] for n in names}
+    faster = {
+        n: [sum(stage[i][""] / stage[i][n] for stage in stages) for i in rounds] for n in names
+    }
+    return {
+        "repeats": len(rounds),
+        "teacher": 1 / median(teacher),
+        "students": {n: 1 / median(seconds) for n, seconds in students.items()},
+        "times_faster": {n: median(times) for n, times in faster.items()},
+        "times_faster_range": {n: [min(times), max(times)] for n, times in faster.items()},
+        "rounds": {
+            "teacher_seconds_per_image": teacher,
+            "student_seconds_per_image": students,
+            "times_faster": faster,
+        },
+    }
+
+
+def _machine(engine: EngineConfig) -> dict[str, Any]:
+    from autolabel.models import machine
+    from autolabel.models.device import resolve
+
+    device = resolve(engine.device)
+    return {
+        "device": str(device),
+        "processor": machine.processor(device),
+        "cores": cores(),
+        "threads": machine.threads(),
+        "batch_size": engine.batch_size,
+    }
+
+
+def _sizes(images: Sequence[Any]) -> list[list[int]]:
+    """Width and height of the image of fewest and of most pixels; one where they are alike."""
+    sizes = sorted({(i.shape[0] * i.shape[1], i.shape[1], i.shape[0]) for i in images})
+    return [list(size[1:]) for size in dict.fromkeys((sizes[0], sizes[-1]))]
 
 
 def device_name(name: str) -> str:
@@ -158,25 +212,56 @@ _MODELS: dict[str, Callable[[Manifest, Ontology, Path, str], Iterator[tuple[str,
 }
 
 
-def _seconds(stage: Stage, records: Sequence[Record], batch_size: int) -> float:
-    """Seconds an image, also over those that the stage has nothing to do for."""
-    wanted = [record for record in records if stage.wants(record)]
-    if not wanted:
-        return 0.0
-    return _per_item(stage, wanted, batch_size) * len(wanted) / len(records)
+@dataclass(frozen=True)
+class _Call:
+    """One thing to time.
+
+    Attributes:
+        call: takes a batch.
+        items: what it works on.
+        share: of the photos that these are.
+    """
+
+    call: Callable[[Any], Any]
+    items: Sequence[Any]
+    share: float = 1.0
 
 
-def _per_item(call: Callable[[Any], Any], items: Sequence[Any], batch_size: int) -> float:
-    """Seconds for one of the items, after a first batch that is not counted."""
-    batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
-    call(batches[0])
+_Round = Mapping[str, float]
+"""Seconds a photo, by what was timed; the stage is ``""``."""
+
+
+def _in_turns(calls: Mapping[str, _Call], batch_size: int) -> list[_Round]:
+    """Time each of them in turn, several times over, after a first batch that is not counted."""
+    batches = {
+        name: [one.items[i : i + batch_size] for i in range(0, len(one.items), batch_size)]
+        for name, one in calls.items()
+    }
+    for name, one in calls.items():
+        one.call(batches[name][0])
+    rounds: list[_Round] = []
+    start = time.perf_counter()
+    while len(rounds) < REPEATS and not (rounds and time.perf_counter() - start > ENOUGH):
+        seconds = {}
+        for name, one in calls.items():
+            per_item, used = _timed(one.call, batches[name], limited=not rounds)
+            batches[name] = batches[name][:used]
+            seconds[name] = per_item * one.share
+        rounds.append(seconds)
+    return rounds
+
+
+def _timed(
+    call: Callable[[Any], Any], batches: Sequence[Sequence[Any]], *, limited: bool
+) -> tuple[float, int]:
+    """Seconds for one item, and how many of the batches were worked on."""
     start = time.perf_counter()
     done = 0
     while True:
-        for batch in batches:
+        for used, batch in enumerate(batches, 1):
             call(batch)
             done += len(batch)
-            if time.perf_counter() - start > ENOUGH:
-                return (time.perf_counter() - start) / done
+            if limited and time.perf_counter() - start > AT_MOST:
+                return (time.perf_counter() - start) / done, used
         if time.perf_counter() - start >= AT_LEAST:
-            return (time.perf_counter() - start) / done
+            return (time.perf_counter() - start) / done, len(batches)

@@ -18,7 +18,8 @@ from autolabel.pipeline import Reporter
 from autolabel.registry.checksums import sha256_of
 from autolabel.stages.pixels import with_pixels
 from autolabel.store import STUDENT, Layer, Manifest, Workspace
-from autolabel.train.folder import BEST, COMPLETE, read_run
+from autolabel.train.base import THRESHOLD
+from autolabel.train.folder import BEST, COMPLETE, read_run, threshold_of
 from autolabel.types import Objects, Record
 
 if TYPE_CHECKING:
@@ -50,6 +51,17 @@ class Entrant:
     def revision(self) -> str:
         """SHA-256 of the weights."""
         return f"sha256:{sha256_of(self.weights)}"
+
+    @property
+    def threshold(self) -> float | None:
+        """The operating threshold that its training chose, if it did."""
+        return threshold_of(self.run)
+
+    def operating_point(self, config: EvaluateConfig) -> float:
+        """From which score on what it finds counts for precision, recall and F1."""
+        if config.student_threshold is not None:
+            return config.student_threshold
+        return THRESHOLD if self.threshold is None else self.threshold
 
 
 def find_students(

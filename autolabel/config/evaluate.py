@@ -35,13 +35,14 @@ class EvaluateConfig(Config):
     score_threshold: float = Field(
         0.0, ge=0, le=1, description="Count only labels with this score for P, R and F1."
     )
-    student_threshold: float = Field(
-        0.25,
+    student_threshold: float | None = Field(
+        None,
         ge=0,
         le=1,
-        description="Count only what a student finds with this score for P, R and F1. The "
-        "threshold of best F1 is shown beside it; it is chosen on the hand labels themselves, so "
-        "its F1 is optimistic.",
+        description="Count only what a student finds with this score for P, R and F1. By default "
+        "its own operating threshold, which training chose on auto-labelled images, or 0.25 where "
+        "it has none. The threshold of best F1 is shown beside it; it is chosen on the hand labels "
+        "themselves, so its F1 is optimistic.",
     )
     class_map: dict[str, str] = Field(
         {},

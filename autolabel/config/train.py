@@ -40,8 +40,8 @@ class TrainConfig(Config):
         0.2,
         ge=0,
         lt=1,
-        description="Share of the auto-labelled images that chooses the best epoch and is not "
-        "learned from; near duplicates stay together.",
+        description="Share of the auto-labelled images that chooses the best epoch and the "
+        "student's operating threshold and is not learned from; near duplicates stay together.",
     )
     background_share: float = Field(
         0.1,
@@ -64,6 +64,12 @@ class TrainConfig(Config):
     fliplr: float = Field(0.5, ge=0, le=1, description="Probability of a mirror image.")
     flipud: float = Field(0.0, ge=0, le=1, description="Probability of turning upside down.")
     cache: bool = Field(False, description="Keep the images in memory, resized.")
-    seed: int = Field(0, ge=0, description="Seed of the start, the split and the augmentation.")
+    seed: int = Field(
+        0,
+        ge=0,
+        description="Seed of the start, the split and the augmentation. The same seed gives the "
+        "same weights on the same kind of processor and with the same versions of the libraries; "
+        "elsewhere figures differ somewhat.",
+    )
 
     _listed = field_validator("holdout", mode="before")(lambda v: as_list(v))

@@ -15,7 +15,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     """
     kinds = {row["name"]: row["kind"] for row in result["rows"]}
     lines = [_difference(one, kinds, result) for one in result["differences"]]
-    lines.append(_share(result))
+    lines += [_operating(one, kinds, result) for one in result["differences"]]
+    lines += [_share(result), timed(result.get("speed") or {})]
     lines += [_optimistic(row) for row in result["rows"] if row["kind"] in ("student", "reference")]
     return [line for line in lines if line] + list(result.get("notes", ()))
 
@@ -35,8 +36,54 @@ def _difference(one: Mapping[str, Any], kinds: Mapping[str, str], result: Mappin
     line = f"{of} is {abs(value):.3f} AP50 {where} {_named(minus, kinds)}{_interval(figure)}"
     faster = ((result.get("speed") or {}).get("times_faster") or {}).get(of)
     if faster is not None and kinds.get(minus) in ("labels", "teacher"):
-        line += f", and {_times(faster)} the teacher"
+        low, high = (result["speed"].get("times_faster_range") or {}).get(of) or (faster, faster)
+        line += f", and {_times(faster)} the teacher ({_range(low, high)})"
     return f"{line}.{_unsure(figure)}"
+
+
+def _operating(one: Mapping[str, Any], kinds: Mapping[str, str], result: Mapping[str, Any]) -> str:
+    """Precision and recall of a student where it is used, and plainly which of them fell."""
+    rows = {row["name"]: row for row in result["rows"]}
+    of, minus = rows.get(one["of"]), rows.get(one["minus"])
+    if of is None or minus is None or kinds.get(one["of"]) != "student":
+        return ""
+    if kinds.get(one["minus"]) not in ("labels", "teacher"):
+        return ""
+    known = [n for n in ("precision", "recall") if of[n] is not None and minus[n] is not None]
+    if not known:
+        return ""
+    figures = " and ".join(f"{n} {of[n]:.3f} against {minus[n]:.3f}" for n in known)
+    line = f"From score {of['score_threshold']:g} up, {of['name']} has {figures} of the labels"
+    fell = [n for n in known if round(of[n] - minus[n], 3) < 0]
+    if not fell:
+        return f"{line}."
+    parts = [f"{n} fell{_interval(one['figures'].get(n) or {})}" for n in fell]
+    return f"{line}: {' and '.join(parts)}."
+
+
+def timed(speed: Mapping[str, Any]) -> str:
+    """What a speed was measured on; empty without one.
+
+    >>> said = timed({"images": 16, "image_sizes": [[640, 480]], "batch_size": 4, "device": "cpu",
+    ...     "processor": "Some CPU", "cores": 2, "threads": 1, "repeats": 5})
+    >>> said[:80]
+    'Timed on Some CPU (cpu, 2 cores, 1 thread): 16 photos of 640 x 480 pixels, 4 at '
+    """
+    if not speed.get("repeats"):
+        return ""
+    threads, repeats = speed.get("threads"), speed["repeats"]
+    on = [speed.get("device"), f"{speed.get('cores')} cores"]
+    on.append(f"{threads} thread{'' if threads == 1 else 's'}")
+    sizes = " to ".join(f"{width} x {height}" for width, height in speed.get("image_sizes") or [])
+    return (
+        f"Timed on {speed.get('processor')} ({', '.join(map(str, on))}): {speed.get('images')} "
+        f"photos{f' of {sizes} pixels' if sizes else ''}, {speed.get('batch_size')} at a time, "
+        f"teacher and students in turns, {repeats} round{'' if repeats == 1 else 's'}."
+    )
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.1f} to {high:.1f}" if high < 10 else f"{low:.0f} to {high:.0f}"
 
 
 def _named(name: str, kinds: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from autolabel.config.train import TrainConfig
 from autolabel.drawing import PALETTE
+from autolabel.evaluate.words import timed
 from autolabel.report.facts import Facts
 from autolabel.report.history import changed_settings
 from autolabel.report.plots import curves_svg, epochs_svg
@@ -86,6 +87,7 @@ def render(facts: Facts) -> str:
         compared=COMPARED,
         colours=[PALETTE[i % len(PALETTE)] for i in range(len(facts.ontology.names))],
         curves=curves(measured) if measured else [],
+        timed=timed(measured.speed.model_dump()) if measured and measured.speed else "",
         judged=[row for kind in (LABELS, STUDENT) if (row := last_of(measured, kind))],
         learning=[(t, learning(t), about_training(t.run)) for t in facts.trainings],
     )
@@ -155,11 +157,17 @@ def tiles(facts: Facts) -> list[Tile]:
         if row is not None:
             shown.append(Tile(_two(row.ap50), f"AP50, {label}", _range(row.intervals.get("ap50"))))
     student = last_of(measured, STUDENT)
+    if student is not None and student.precision is not None:
+        note = f"recall {_two(student.recall)}, from score {_two(student.score_threshold)}"
+        shown.append(Tile(_two(student.precision), "precision, small detector", note))
     if measured and measured.speed and student:
         times = measured.speed.times_faster.get(student.name)
         rate = measured.speed.students.get(student.name)
         if times is not None:
+            spread_of = measured.speed.times_faster_range.get(student.name)
+            between = f"{spread_of[0]:.1f} to {spread_of[1]:.1f}" if spread_of else ""
             note = f"{rate:.1f} images/s on {measured.speed.device}" if rate else ""
+            note = "; ".join(part for part in (between, note) if part)
             shown.append(Tile(f"{times:.1f} ×", "as fast as the large models", note))
     if measured and measured.reference:
         share = measured.reference.share.get("ap50")
@@ -247,6 +255,7 @@ def about_training(run: dict[str, Any]) -> list[tuple[str, str]]:
         told.append(("resumed", f"was stopped and went on from epoch {_and(listed)}"))
     parts = [f"{count} {reason}" for reason, count in _mapping(run, "skipped").items() if count]
     told += [("not learned from", ", ".join(parts))] if parts else []
+    told += [("operating threshold", known)] if (known := _threshold(run)) else []
     if isinstance(run.get("seconds"), int | float):
         told.append(("time", _minutes(run["seconds"])))
     return told
@@ -262,7 +271,19 @@ _TRAINING = {
     "objects": "labels learned from",
     "epochs_done": "epochs done",
     "best_epoch": "best epoch",
+    "machine": "trained on",
 }
+
+
+def _threshold(run: dict[str, Any]) -> str:
+    """From which score the detector is used, and how good it is there by the machine's labels."""
+    chosen = _mapping(run, "threshold")
+    score, f1 = chosen.get("score"), chosen.get("f1")
+    if not isinstance(score, int | float):
+        return ""
+    if not isinstance(f1, int | float):
+        return f"{score:g}, as {chosen.get('why', 'none could be chosen')}"
+    return f"{score:g}, chosen on the photos set aside (F1 {f1:.3f} there)"
 
 
 def _mapping(run: dict[str, Any], key: str) -> dict[str, Any]:

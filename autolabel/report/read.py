@@ -130,11 +130,17 @@ class Speed(BaseModel):
     """Images per second on one machine."""
 
     device: str = ""
+    processor: str = ""
+    cores: int | None = None
+    threads: int | None = None
     batch_size: int | None = None
     images: int | None = None
+    image_sizes: list[tuple[int, int]] = []
+    repeats: int | None = None
     teacher: float | None = None
     students: dict[str, float | None] = {}
     times_faster: dict[str, float | None] = {}
+    times_faster_range: dict[str, tuple[float, float]] = {}
 
 
 class Measured(BaseModel):

@@ -14,6 +14,9 @@ WIDE = 0.12
 USELESS = 0.05
 """AP50 below which a detector is of no use, however fast it is."""
 
+NOTABLE = 0.01
+"""By how much precision or recall must be lower for the page to say that it fell."""
+
 FEW = 30
 """Hand-labelled objects of a class below which its figures say little."""
 
@@ -56,7 +59,10 @@ def verdict(
     """
     labels, student = last_of(measured, LABELS), last_of(measured, STUDENT)
     first = _labels(labels, measured.images) if measured and labels else _unknown(counts)
-    second = _student(student, labels, measured) if student else _no_student(counts, trainings)
+    if student is None:
+        second = _no_student(counts, trainings)
+    else:
+        second = f"{_student(student, labels, measured)}{_in_use(student, labels)}"
     cautions = (*notes, *_gaps(counts, names), *_doubts(measured, labels, student))
     return Verdict((first, second), cautions, labels is not None)
 
@@ -107,12 +113,40 @@ def _student(row: Row, labels: Row | None, measured: Measured | None) -> str:
         said += f" ({figure} against {labels.ap50:.2f})"
     else:
         said = f"The small detector reaches {figure}"
-    times = measured.speed.times_faster.get(row.name) if measured and measured.speed else None
-    if times is None:
+    speed = measured.speed if measured else None
+    times = speed.times_faster.get(row.name) if speed else None
+    if speed is None or times is None:
         return said + "."
     if times >= 1.05:
-        return f"{said} and is {_times(times)} times as fast as the large models."
+        spread = speed.times_faster_range.get(row.name)
+        between = f" ({_times(spread[0])} to {_times(spread[1])})" if spread else ""
+        return f"{said} and is {_times(times)}{between} times as fast as the large models."
     return f"{said} but is no faster than the large models."
+
+
+def _in_use(row: Row, labels: Row | None) -> str:
+    """Precision and recall where the detector is used, and plainly which of them fell."""
+    if row.recall is None or (row.ap50 or 0) < USELESS:
+        return ""
+    start = f" Used from score {row.score_threshold:.2f} up, "
+    if row.precision is None:
+        return f"{start}it finds nothing on the hand-labelled photos."
+    said = f"{start}its precision is {row.precision:.2f} and its recall {row.recall:.2f}"
+    if labels is None or labels.precision is None or labels.recall is None:
+        return f"{said}."
+    said += f", those of the labels {labels.precision:.2f} and {labels.recall:.2f}"
+    fell = []
+    if labels.precision - row.precision >= NOTABLE:
+        fell.append(
+            f"Precision fell: of 100 boxes that it draws {_of_hundred(row.precision)} are right, "
+            f"of 100 labels {_of_hundred(labels.precision)}."
+        )
+    if labels.recall - row.recall >= NOTABLE:
+        fell.append(
+            f"Recall fell: of 100 objects it finds {_of_hundred(row.recall)}, the labels "
+            f"{_of_hundred(labels.recall)}."
+        )
+    return " ".join([f"{said}.", *fell])
 
 
 def _times(times: float) -> str:

@@ -156,7 +156,7 @@ def train(
             data = write_dataset(
                 workspace, chosen, ontology, config, folder / DATASET, masks=start.masks
             )
-            run = _opened(folder, binding, config, final.name, data, chosen)
+            run = _opened(folder, binding, config, final.name, data, chosen, engine)
             run["request"] = request
             run["reason"] = _reason(config, start.masks, natural)
             say(f"task: {_task(run)}, {run['reason']}")
@@ -234,6 +234,7 @@ def _opened(
     name: str,
     data: Dataset,
     layer: ChosenLayer,
+    engine: EngineConfig,
 ) -> dict[str, Any]:
     """What run.json says while training lasts; what an earlier attempt noted stays."""
     before = read_run(folder)
@@ -263,9 +264,18 @@ def _opened(
         "resumed_from": before.get("resumed_from", []),
         "seconds": before.get("seconds", 0.0),
         "versions": versions,
+        "machine": _machine(engine),
         "licence": LICENCE,
         "binding": binding,
     }
+
+
+def _machine(engine: EngineConfig) -> str:
+    """What it is trained on: the same seed gives the same weights on the like of it."""
+    devices = importlib.import_module("autolabel.models.device")
+    machine = importlib.import_module("autolabel.models.machine")
+    name: str = machine.processor(devices.resolve(engine.device))
+    return name
 
 
 def _fit(

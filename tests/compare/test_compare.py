@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import pytest
 
+from autolabel.compare import speed as speed_of
 from autolabel.evaluate import FIGURES
 from autolabel.store import Workspace
 from tests.compare.scene import AWAY, BOX, Scene, measured, rows_of, write_truth
@@ -76,19 +79,60 @@ def test_speed_is_that_of_the_same_photos_on_the_same_device(
     run: Run, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch, seconds=0.1)
+    monkeypatch.setattr(speed_of, "REPEATS", 3)
     scene.student("small", ["cat", 0.9, BOX])
     result = measured(run, scene, "--batch-size", 2, speed=3)
     speed = result["speed"]
     assert (speed["device"], speed["batch_size"], speed["images"]) == ("cpu", 2, 3)
     assert 1 < speed["students"]["small"] <= 10  # 0.1 s each, or more on a busy machine
-    assert speed["times_faster"]["small"] == pytest.approx(
-        speed["students"]["small"] / speed["teacher"]
-    )
+    assert speed["image_sizes"] == [[96, 64]]
+    assert speed["processor"]
+    assert min(speed["cores"], speed["threads"]) >= 1
+    rounds = speed["rounds"]["times_faster"]["small"]
+    assert speed["repeats"] == len(rounds) == 3
+    assert speed["times_faster"]["small"] == median(rounds)
+    assert speed["times_faster_range"]["small"] == [min(rounds), max(rounds)]
+    assert speed["teacher"] == 1 / median(speed["rounds"]["teacher_seconds_per_image"])
     rows = rows_of(result)
     assert rows["small"]["images_per_second"] == speed["students"]["small"]
     assert rows["filter"]["images_per_second"] == speed["teacher"]
     assert rows["detect"]["images_per_second"] >= speed["teacher"] > 0
     assert measured(run, scene)["speed"] is None
+
+
+class Machine:
+    """One that gets ever slower; what runs on it takes no real time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(speed_of.time, "perf_counter", lambda: self.now)
+
+    def model(self, seconds_an_image: float) -> Any:
+        def call(batch: list[int]) -> None:
+            self.now += len(batch) * seconds_an_image * (1 + self.now / 10)
+
+        return speed_of._Call(call, list(range(16)))
+
+
+def test_a_machine_that_gets_slower_does_not_change_the_ratio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch)
+    calls = {"": machine.model(0.1), "small": machine.model(0.01)}
+    rounds = speed_of._in_turns(calls, 4)
+    assert rounds[-1][""] > 1.5 * rounds[0][""]
+    found = speed_of._summary([rounds, rounds], ["small"])
+    assert found["repeats"] == speed_of.REPEATS
+    assert found["times_faster"]["small"] == pytest.approx(20, rel=0.2)  # two stages of 10 each
+    low, high = found["times_faster_range"]["small"]
+    assert 16 < low < high < 24
+
+
+def test_slow_models_are_timed_on_fewer_photos_and_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    rounds = speed_of._in_turns({"": machine.model(5), "small": machine.model(0.01)}, 4)
+    assert len(rounds) == 1
+    assert machine.now < 2000
 
 
 def test_students_are_chosen_by_name_or_file(

@@ -73,6 +73,10 @@ def test_what_it_leaves(trained: tuple[Any, Trained]) -> None:
     assert done.unlearned == ("bar",)
     assert run["epochs_done"] == done.epochs == 2
     assert run["resumed_from"] == []
+    assert run["machine"]
+    assert run["threshold"] == done.threshold
+    assert run["threshold"]["images"] == 2
+    assert load_student(done.folder, "cpu").threshold == run["threshold"]["score"]
     rows = metrics(done)
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert {"precision", "recall", "ap50", "ap", "box_loss", "cls_loss"} <= set(rows[0])
@@ -177,6 +181,8 @@ def test_one_image_is_learned_without_a_val_part(tmp_path: Path, tiny: Path) -> 
     made = labelled(tmp_path / "ws", draw_photos(tmp_path / "photos", 1))
     done = learn(made, tiny)
     assert (done.images, done.val_images) == (1, 0)
+    assert done.threshold["why"] == "no image could be spared to choose it on"
+    assert load_student(done.folder, "cpu").threshold == 0.25
     assert load_student(done.folder, "cpu").names == ("square", "bar")
     assert [row["ap50"] for row in metrics(done)] == ["", ""]
 
