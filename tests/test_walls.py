@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"evaluate", "types", "config", "ontology"},
     "compare": BASE
     | {"pipeline", "filtering", "train", "evaluate", "truth", "store", "stages", "engine"}
-    | {"models.device", "registry", "ops", "types", "config", "ontology"},
+    | {"models.device", "models.machine", "registry", "ops", "types", "config", "ontology"},
     "drawing": BASE | {"ops", "types"},
     "preview": BASE | {"drawing", "store", "ops", "types", "ontology"},
     "report": BASE
