@@ -224,12 +224,14 @@ def filter(
     no model.
     """
     from autolabel import filtering
+    from autolabel.cli.overview import standing
 
     home = _existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
         if dry_run:
             trials = filtering.try_rules(home, config, engine, from_layer=from_layer, report=report)
-            show.trials(trials, json)
+            source = filtering.source_of(home, config, from_layer)
+            show.trials(trials, standing(source), json)
             return
         _move_source(home, source_root)
         done = filtering.filter_labels(

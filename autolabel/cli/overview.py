@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,13 @@ def classes_of(layer: Layer) -> dict[str, dict[str, int]]:
     names += sorted(found.keys() - set(names))
     counted = ((name, *found.get(name, (0, 0))) for name in names)
     return {name: {"kept": kept, "rejected": rejected} for name, kept, rejected in counted}
+
+
+def standing(layer: Layer) -> dict[str, int]:
+    """Class -> kept labels on photos that stages work on, in the order of the ids."""
+    labels = (r.objects.label[r.objects.keep] for r in layer.records() if r.usable)
+    found = Counter(str(name) for of_image in labels for name in of_image)
+    return {name: found[name] for name in pipeline.ontology_of(layer).names}
 
 
 def problems_of(workspace: Workspace) -> dict[str, list[dict[str, str]]]:

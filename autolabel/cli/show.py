@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -238,18 +238,31 @@ def files_failed(failed: Sequence[tuple[str, str]], workspace: Path) -> None:
 SPLITS = {"leak": "leaks", "duplicate": "duplicates", "excluded": "excluded", "gone": "gone"}
 
 
-def trials(rows: Any, as_json: bool) -> None:
-    """What each rule of the filter would reject."""
+def trials(rows: Any, labels: Mapping[str, int], as_json: bool) -> None:
+    """What each rule of the filter would reject, of how many labels, and what is left.
+
+    Args:
+        rows: what a rule does, for each.
+        labels: class -> labels that there are.
+        as_json: whether to print JSON.
+    """
+    names = [*labels, *sorted({name for row in rows for name in row.classes} - set(labels))]
+    lost = {name: sum(row.classes.get(name, 0) for row in rows) for name in names}
+    left = {name: labels.get(name, 0) - lost[name] for name in names}
     if as_json:
-        data([asdict(row) for row in rows])
+        rules = [asdict(row) for row in rows]
+        data({"rules": rules, "labels": dict(labels), "rejected": lost, "kept": left})
         return
-    names = sorted({name for row in rows for name in row.classes})
     shown = Table(title="would be rejected", title_justify="left")
     for name in ("rule", "alone", "in its place", *names):
         shown.add_column(escape(name), justify="left" if name == "rule" else "right")
     for row in rows:
         figures = [row.alone, sum(row.classes.values()), *(row.classes.get(n, 0) for n in names)]
         shown.add_row(row.rule, *map(str, figures))
+    shown.add_section()
+    for title, counts in (("all rules", lost), ("labels", labels), ("left", left)):
+        figures = [sum(counts.values()), *(counts.get(n, 0) for n in names)]
+        shown.add_row(title, "", *map(str, figures))
     table(shown)
     message("nothing was written")
 

@@ -68,7 +68,7 @@ def filter_labels(
     Raises:
         AutolabelError: there is no model or source layer, or the settings differ.
     """
-    source = _source(workspace, config, from_layer)
+    source = source_of(workspace, config, from_layer)
     with workspace.lock():
         place = Place(workspace, learned_from=learned_from)
         found = gather(place, source, config, engine, report)
@@ -105,7 +105,7 @@ def try_rules(
     Raises:
         AutolabelError: as `filter_labels`.
     """
-    source = _source(workspace, config, from_layer)
+    source = source_of(workspace, config, from_layer)
     rules = active(config)
     with tempfile.TemporaryDirectory() as folder:
         place = Place(workspace, spare=Workspace(Path(folder)))
@@ -144,7 +144,13 @@ def _new(before: Record, after: Record) -> Iterator[tuple[str, str]]:
         yield reason.partition(":")[0], label
 
 
-def _source(workspace: Workspace, config: FilterConfig, name: str | None) -> Layer:
+def source_of(workspace: Workspace, config: FilterConfig, name: str | None) -> Layer:
+    """The layer that is filtered: that of the name, or the newest.
+
+    Raises:
+        AutolabelError: there is none.
+        UsageError: it cannot be filtered, or not so.
+    """
     config.check()
     active(config)
     source = workspace.require(name) if name else workspace.newest(SOURCES)

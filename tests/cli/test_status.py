@@ -122,3 +122,20 @@ def test_ingest_names_the_first_files_that_fail(run: Run, photos: Path, tmp_path
     assert "broken5.jpg" not in said
     assert "and 2 more" in said
     assert "--errors" in said
+
+
+def test_a_dry_run_of_the_filter_shows_totals(run: Run, workspace: Path) -> None:
+    options = ["filter", workspace, "--min-score", "0.5", "--min-side", "12"]
+    tried = run(*options, "--dry-run", "--json").json()
+    text = run(*options, "--dry-run").out
+    assert run(*options).status == 0
+    state = run("status", workspace, "--json").json()
+    assert tried["kept"] == {name: c["kept"] for name, c in state["classes"].items()}
+    assert tried["rejected"] == {name: c["rejected"] for name, c in state["classes"].items()}
+    assert sum(tried["labels"].values()) == state["layers"]["detect"]["kept"]
+    assert 0 < sum(tried["kept"].values()) < sum(tried["labels"].values())
+    rows = [line.split("│") for line in text.splitlines() if "│" in line]
+    totals = {row[1].strip(): row[3] for row in rows}
+    assert int(totals["all rules"]) == sum(tried["rejected"].values())
+    assert int(totals["labels"]) == sum(tried["labels"].values())
+    assert int(totals["left"]) == sum(tried["kept"].values())
