@@ -104,3 +104,10 @@ def test_a_folder_with_a_pipe_is_refused_not_waited_for(tmp_path: Path, name: st
     os.mkfifo(tmp_path / name)
     with pytest.raises(AutolabelError, match=f"{name} is not a regular file"):
         registry.locate("detector", str(tmp_path))
+
+
+def test_a_config_that_is_nested_without_end_is_no_models(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"a":' * 200_000, "utf-8")
+    located = registry.locate("detector", str(tmp_path))
+    with pytest.raises(AutolabelError, match="nameless checkpoint"):
+        registry.load(located, "cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,6 +14,7 @@ from transformers.utils import logging
 
 from autolabel.errors import AutolabelError
 from autolabel.models.finite import refuse_not_finite, weights_of
+from autolabel.reading import read_json
 from autolabel.registry import Located
 from autolabel.registry.checksums import weights_among
 
@@ -110,7 +110,7 @@ def _config(folder: Path) -> dict[str, Any]:
     asks whether the backbone's name is a repository, each time that it loads.
     """
     file = folder / "config.json"
-    content = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    content = read_json(file) if file.is_file() else {}
     options = content.get("backbone_kwargs")
     if not isinstance(options, dict) or not options or content.get("backbone_config"):
         return {}

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from autolabel.errors import AutolabelError
 from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
+from autolabel.models.finite import refuse_not_finite
 from autolabel.models.mobile_sam import DEVIATION, MEAN
 from autolabel.models.sam_masks import BOXES_PER_PASS, finish
 from autolabel.registry import Located
@@ -193,6 +194,7 @@ def _load(model: Any, state: State, located: Located) -> None:
     if lacking or unknown:
         what = f"it lacks {lacking[0]}" if lacking else f"it has no place for {unknown[0]}"
         raise _refused(located, what)
+    refuse_not_finite(given, located.name)
     try:
         model.load_state_dict(given, strict=False)
     except RuntimeError as e:

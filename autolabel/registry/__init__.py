@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autolabel.errors import AutolabelError
+from autolabel.reading import read_json
 from autolabel.registry import hub
 from autolabel.registry.catalogue import MODELS, Registered
 from autolabel.registry.checksums import folder_digest, sha256_of, weights_digest
@@ -227,7 +227,7 @@ def model_type(folder: Path) -> str:
     if folder.is_file():
         return folder.suffix
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = read_json(folder / "config.json")
     except (OSError, ValueError):
         return ""
     return str(config.get("model_type", "")) if isinstance(config, dict) else ""

@@ -21,6 +21,7 @@ from threading import Event
 from typing import Any
 
 from autolabel.errors import AutolabelError
+from autolabel.reading import read_json
 from autolabel.registry import download
 from autolabel.registry.checksums import weights_among
 from autolabel.registry.download import Stated, is_hash, patiently
@@ -113,7 +114,7 @@ def snapshots(hub_id: str) -> list[Path]:
 def _pinned(hub_id: str) -> tuple[str, set[str]] | None:
     """The commit that is in use, and the files that it needs."""
     try:
-        content = json.loads((home(hub_id) / PIN).read_text("utf-8"))
+        content = read_json(home(hub_id) / PIN)
         commit, files = content["commit"], set(map(str, content["files"]))
     except (OSError, ValueError, LookupError, TypeError):
         return None
@@ -152,7 +153,7 @@ def _parts(folder: Path, weights: list[str]) -> set[str]:
     for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         if weights[0].startswith(index.partition(".")[0]) and (folder / index).is_file():
             try:
-                return set(json.loads((folder / index).read_text("utf-8"))["weight_map"].values())
+                return set(read_json(folder / index)["weight_map"].values())
             except (ValueError, LookupError, TypeError, AttributeError):
                 return set()
     return set()

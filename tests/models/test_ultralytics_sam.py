@@ -124,6 +124,10 @@ def test_sam_2_of_an_unknown_size_or_with_weights_left_out_is_refused(
         load(path)
     shrink_ultralytics(monkeypatch)
     state = torch.load(path, weights_only=True)["model"]
+    state["no_mem_embed"][:] = torch.nan
+    torch.save({"model": state}, path)
+    with pytest.raises(AutolabelError, match="not finite"):
+        load(path)
     state.pop("sam_mask_decoder.iou_token.weight")
     torch.save({"model": state}, path)
     with pytest.raises(AutolabelError, match=r"lacks sam_mask_decoder\.iou_token\.weight"):

@@ -44,6 +44,7 @@ class FakeHub(ThreadingHTTPServer):
         states: sizes that the hub states wrongly.
         slow: seconds that each file takes.
         asked: files asked for, each with the range.
+        tokens: what the requests gave as their right to ask.
         most_at_once: files that were sent at one time.
     """
 
@@ -63,6 +64,7 @@ class FakeHub(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.repositories = {"a/b": FILES, "a/old": OLD}
         self.asked: list[tuple[str, str]] = []
+        self.tokens: set[str] = set()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -76,6 +78,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         hub = self.server
+        hub.tokens.add(self.headers.get("Authorization", ""))
         _, *start, owner, name = self.path.partition("/resolve/")[0].split("?")[0].split("/")[:5]
         if start == ["api", "models"] and "/revision/" in self.path:
             owner, name = self.path.split("/")[3:5]

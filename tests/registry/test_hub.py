@@ -43,6 +43,19 @@ def test_a_broken_download_goes_on_by_itself(hub: FakeHub, tmp_path: Path) -> No
     assert (fetched(tmp_path) / "model.safetensors").read_bytes() == FILES["model.safetensors"]
 
 
+def test_the_hubs_own_variables_count(hub: FakeHub, tmp_path: Path) -> None:
+    done = autolabel(
+        "models", "pull", "a/b", cache=tmp_path, endpoint=f"http://127.0.0.1:{hub.server_port}",
+        HF_HUB_CACHE=str(tmp_path / "elsewhere"), HF_HUB_DISABLE_SYMLINKS="1", HF_TOKEN="hf_mine",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Bearer hf_mine" in hub.tokens
+    folder = tmp_path / "elsewhere/models--a--b/snapshots" / COMMIT
+    assert len(list(folder.iterdir())) == 3
+    assert not any(path.is_symlink() for path in folder.iterdir())
+    assert not (tmp_path / "hub").exists()
+
+
 def test_a_corrupted_file_is_refused(hub: FakeHub, tmp_path: Path) -> None:
     hub.corrupt = True
     done = pull(hub, tmp_path)
