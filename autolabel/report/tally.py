@@ -20,8 +20,9 @@ from autolabel.store import Layer
 from autolabel.types import POOL, Record
 
 _OBJECT = "objects.list.element."
-_COLUMNS = ("split", "error", *(f"{_OBJECT}{name}" for name in ("label", "keep", "reason")))
+_COLUMNS = ("uri", "split", "error", *(f"{_OBJECT}{name}" for name in ("label", "keep", "reason")))
 _MOST_ERRORS = 100
+_MOST_FAILED = 200
 
 Ints = npt.NDArray[np.int64]
 
@@ -46,6 +47,7 @@ class Tally:
         kept: class -> labels.
         rejected: (rule, class) -> labels.
         errors: what is wrong -> images.
+        failed: (uri, what is wrong) of the first of these images.
         shown: (rule, "") or ("", class) -> labels drawn from all of them, each as likely.
         images_shown: usable images with labels, drawn likewise.
     """
@@ -56,6 +58,7 @@ class Tally:
     kept: Counter[str] = field(default_factory=Counter)
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    failed: list[tuple[str, str]] = field(default_factory=list)
     shown: dict[tuple[str, str], list[Place]] = field(default_factory=dict)
     images_shown: list[Place] = field(default_factory=list)
 
@@ -91,7 +94,11 @@ def _add(total: Tally, table: pa.Table, shard: int, crops: int, images: int) -> 
     total.images += table.num_rows
     total.usable += int(usable.sum())
     total.empty += int((usable & (held == 0)).sum())
-    for error in table.column("error").drop_null().to_pylist():
+    bad = table.filter(pc.is_valid(table.column("error"))).select(["uri", "error"]).to_pylist()
+    for row in bad:
+        error = row["error"]
+        if len(total.failed) < _MOST_FAILED:
+            total.failed.append((row["uri"], error))
         known = error in total.errors or len(total.errors) < _MOST_ERRORS
         total.errors[error if known else "other"] += 1
 

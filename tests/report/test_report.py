@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import webbrowser
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,20 @@ def test_everything_in_its_order(full: Workspace) -> None:
     plots = [a for a in page.all("div") if a.get("role") == "img"]
     assert len(plots) == len(made.CLASSES) + 2
     assert all("AP50" in str(a["aria-label"]) for a in plots[:3])
+
+
+def test_photos_that_failed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = made.workspace(tmp_path, photos=5)
+    layer = home.layer("detect")
+    for shard in layer.shards():
+        rows = [replace(r, error="damaged", objects=Objects.empty()) for r in layer.read(shard)]
+        layer.write(shard, [replace(rows[0], uri=PHOTO), *rows[1:]], layer.source_digest(shard))
+    page = report(home)
+    assert "5 × damaged" in page.text
+    assert page.text.count(f"{PHOTO} : damaged") == len(layer.shards())
+    assert "more: autolabel status" not in page.text
+    monkeypatch.setattr("autolabel.report.tally._MOST_FAILED", 2)
+    assert "And 3 more: autolabel status --errors names all." in report(home).text
 
 
 def test_pictures_show_hand_labels_labels_and_student(full: Workspace) -> None:

@@ -54,6 +54,7 @@ def test_counts_are_those_of_the_records(
     assert +done.rejected == lost
     assert (done.images, done.usable) == (len(images), sum(not bad for _, bad in images))
     assert done.errors.total() == sum(bad for _, bad in images)
+    assert done.failed == [(r.uri, "damaged") for r in records if r.error]
     assert done.empty == sum(r.usable and not r.objects.keep.any() for r in records)
     groups = {("", label): count for label, count in kept.items()}
     for (rule, _), count in lost.items():
