@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,49 +16,37 @@ import yaml
 from autolabel import registry
 from autolabel.config import DetectConfig, EngineConfig, IngestConfig, RefineConfig
 from autolabel.engine import local
-from autolabel.engine.base import Progress, Stage, Task
+from autolabel.engine.base import Stage, Task
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.ontology import Ontology
 from autolabel.ops.files import common_root, find_images, from_uri, to_uri
 from autolabel.ops.images import content_id, read_bytes
 from autolabel.present import Photos
+from autolabel.running import (
+    ENGINES,
+    LABELS,
+    Done,
+    Reporter,
+    check_ready,
+    derive,
+    run_stage,
+    silent,
+    tasks_from,
+)
 from autolabel.stages.detect import Detect
 from autolabel.stages.ingest import MarkRepeats, Scan, find_repeats
 from autolabel.stages.refine import Refine
 from autolabel.store import Layer, Manifest, Workspace, bound_to, write_atomic
 from autolabel.types import Record
 
-ENGINES = {"local": "autolabel.engine.local", "ray": "autolabel.engine.ray"}
-"""Engine -> module whose `run` it is."""
+__all__ = [
+    "ENGINES", "LABELS", "Done", "Reporter", "check_model", "check_ready", "content_key", "derive",
+    "detect", "existing_root", "history", "ingest", "ontology_of", "refine", "replayed",
+    "run_stage", "scanned", "silent", "tasks_from",
+]  # fmt: skip
 
-LABELS = ("filter", "refine", "detect")
-"""Layers with labels, newest stage first."""
-
-Reporter = Callable[[str, int], Progress]
-"""(stage name, images to do) -> a progress to update."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """What one stage did.
-
-    Attributes:
-        layer: the layer that it made or found complete.
-        images: how many images it worked on; 0 means that there was nothing to do.
-        ignored: files of other kinds that `ingest` left alone.
-        gone: photos that `ingest` found deleted or replaced, and marked so.
-    """
-
-    layer: Layer
-    images: int
-    ignored: int = 0
-    gone: int = 0
-
-
-def silent(stage: str, images: int) -> Progress:
-    """A progress that nobody watches."""
-    return Progress()
-
+MOST_RETOLD = 20
+"""Sources that the manifest keeps, to name the command that goes on."""
 
 # -- ingest -----------------------------------------------------------------------------------
 
@@ -152,13 +139,31 @@ def _scan(
         Task(index, len(chunk), partial(_unread, chunk))
         for index, chunk in zip(free, chunks, strict=False)
     ]
-    manifest = replace(manifest, source_root=str(root), shards=len(have) + len(tasks))
-    layer = workspace.begin("scan", manifest, overwrite=overwrite)
-    run_stage("scan", partial(Scan, root), layer, tasks, engine, report, "ingest")
+    origin = {"source": _retold(config.source)}
+    manifest = replace(
+        manifest, source_root=str(root), shards=len(have) + len(tasks), origin=origin
+    )
+    wanted = dict.fromkeys([*have, *(task.index for task in tasks)], "")
+    draft = workspace.draft(
+        "scan",
+        manifest,
+        wanted,
+        overwrite=overwrite,
+        again=lambda layer, fitting: set(fitting) - have,
+    )
+    layer = run_stage("scan", partial(Scan, root), draft, tasks, engine, report, "ingest")
     folders = [Path(os.path.abspath(s)) for s in config.source if Path(s).is_dir()]  # noqa: PTH100
     gone = photos.settle(layer, folders if config.prune else [])
     photos.save(layer)
-    return workspace.finish(layer), len(uris), gone
+    layer.note_shards()
+    return layer, len(uris), gone
+
+
+def _retold(source: Sequence[str]) -> list[str]:
+    """What was ingested, to say it again; nothing where that cannot be said in a line."""
+    if "-" in source or len(source) > MOST_RETOLD:
+        return []
+    return [str(Path(one).resolve()) for one in source]
 
 
 def _unread(uris: Iterable[str]) -> list[Record]:
@@ -181,15 +186,15 @@ def _mark(
         ),
         scan,
     )
-    layer = workspace.begin("images", manifest, overwrite=overwrite)
-    tasks = tasks_from(scan, layer)
+    wanted = {index: scan.digest(index) for index in scan.shards()}
+    draft = workspace.draft("images", manifest, wanted, overwrite=overwrite)
+    tasks = tasks_from(scan, draft.to_do)
+    make: Callable[[], Stage] = partial(MarkRepeats, {}, min_side=0, max_aspect=0)
     if tasks:
         held_out = scanned(holdout, engine.workers)
         marks = find_repeats(scan.records(), held_out, near_bits=config.near_bits)
         make = partial(MarkRepeats, marks, min_side=config.min_side, max_aspect=config.max_aspect)
-        run_stage("images", make, layer, tasks, engine, silent)
-    layer.drop_beyond(scan)
-    return workspace.finish(layer)
+    return run_stage("images", make, draft, tasks, engine, silent)
 
 
 def _content(path: Path) -> str:
@@ -228,8 +233,10 @@ def detect(
     Raises:
         AutolabelError: there is no model or source layer, or the settings differ.
     """
-    source = workspace.require(from_layer)
+    workspace.require(from_layer)
     with workspace.lock():
+        source = workspace.require(from_layer)
+        check_ready(workspace, source)
         ontology = _ontology(workspace, config)
         located = registry.locate("detector", config.model)
         manifest = Manifest(
@@ -240,7 +247,7 @@ def detect(
         )
         root = existing_root(workspace)
         make = partial(Detect, config, ontology, located, root, engine.device)
-        done = derive(workspace, "detect", source, manifest, make, engine, overwrite, report)
+        done = derive(workspace, "detect", source, manifest, make, root, engine, overwrite, report)
         text = yaml.safe_dump(ontology.to_mapping(), sort_keys=False, allow_unicode=True)
         write_atomic(workspace.path / "ontology.yaml", text.encode())
         return done
@@ -263,13 +270,13 @@ def ontology_of(layer: Layer) -> Ontology:
         AutolabelError: the layer has no labels.
     """
     manifest = layer.manifest
-    while "ontology" not in manifest.settings:
+    while (found := manifest.settings.get("ontology") or manifest.origin.get("ontology")) is None:
         if manifest.source is None:
             raise AutolabelError(
                 f"{layer.name}/ has no labels", hint=f"use --from with one of: {', '.join(LABELS)}"
             )
         manifest = Layer(layer.path.parent / manifest.source["layer"], "").manifest
-    return Ontology.from_mapping(manifest.settings["ontology"])
+    return Ontology.from_mapping(found)
 
 
 def existing_root(workspace: Workspace) -> Path:
@@ -300,19 +307,21 @@ def refine(
     Raises:
         AutolabelError: there is no model or no layer with labels, or the settings differ.
     """
-    source = workspace.require(from_layer or "detect")
-    ontology_of(source)  # a layer without labels has no boxes
+    workspace.require(from_layer or "detect")
     with workspace.lock():
+        source = workspace.require(from_layer or "detect")
+        ontology = ontology_of(source)  # a layer without labels has no boxes
+        check_ready(workspace, source)
         located = registry.locate("segmenter", config.model)
         manifest = Manifest(
             stage="refine",
             settings=config.settings(),
             model=located.identity(),
-            origin={"model": located.reference()},
+            origin={"model": located.reference(), "ontology": ontology.to_mapping()},
         )
         root = existing_root(workspace)
         make = partial(Refine, config, located, root, engine.device)
-        return derive(workspace, "refine", source, manifest, make, engine, overwrite, report)
+        return derive(workspace, "refine", source, manifest, make, root, engine, overwrite, report)
 
 
 def content_key(paths: Iterable[Path]) -> str:
@@ -353,55 +362,4 @@ def check_model(task: str, reference: str, revision: str, stage: str) -> None:
         raise AutolabelError(
             f"the model in {located.path} is not the one that made {stage}/ any more",
             hint=f"run autolabel {stage} with --overwrite first",
-        )
-
-
-# -- shared -----------------------------------------------------------------------------------
-
-
-def tasks_from(source: Layer, layer: Layer) -> list[Task]:
-    """The shards of `source` that `layer` still lacks or made from other content."""
-    return [
-        Task(i, source.rows(i), partial(source.read, i), source.digest(i))
-        for i in layer.to_do(source)
-    ]
-
-
-def derive(
-    workspace: Workspace,
-    name: str,
-    source: Layer,
-    manifest: Manifest,
-    make_stage: Callable[[], Stage],
-    engine: EngineConfig,
-    overwrite: bool,
-    report: Reporter,
-) -> Done:
-    """Make a layer from another by a stage that needs nothing but the records; holds no lock."""
-    layer = workspace.begin(name, bound_to(manifest, source), overwrite=overwrite)
-    tasks = tasks_from(source, layer)
-    run_stage(name, make_stage, layer, tasks, engine, report)
-    layer.drop_beyond(source)
-    return Done(workspace.finish(layer), sum(task.images for task in tasks))
-
-
-def run_stage(
-    name: str,
-    make_stage: Callable[[], Stage],
-    layer: Layer,
-    tasks: Sequence[Task],
-    engine: EngineConfig,
-    report: Reporter,
-    title: str = "",
-) -> None:
-    """Run the engine over tasks; no stage is made where there are none."""
-    if tasks:
-        progress = report(title or name, sum(task.images for task in tasks))
-        importlib.import_module(ENGINES[engine.engine]).run(
-            make_stage,
-            layer,
-            tasks,
-            progress,
-            batch_size=engine.batch_size,
-            workers=engine.workers,
         )

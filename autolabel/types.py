@@ -44,6 +44,24 @@ SCHEMA = pa.schema(
 POOL, LEAK, DUPLICATE, EXCLUDED, GONE = "pool", "leak", "duplicate", "excluded", "gone"
 """Values of `Record.split`; stages work on `POOL` alone."""
 
+CHANGED = "changed since it was ingested"
+"""Error of an image whose file holds other bytes by now."""
+
+_UNREAD = (
+    "missing", "cannot be read", "not a regular file", "too many levels of symbolic links", CHANGED,
+)  # fmt: skip
+
+
+def is_unread(error: str | None) -> bool:
+    """Whether an error is one of reading the file, which may be there again the next time.
+
+    What the bytes themselves decide, as that they are no image, is not.
+
+    >>> is_unread("cannot be read: Input/output error"), is_unread("not an image")
+    (True, False)
+    """
+    return error is not None and error.startswith(_UNREAD)
+
 
 def _column(values: Iterable[Any], count: int) -> npt.NDArray[np.object_]:
     column = np.empty(count, dtype=object)

@@ -54,7 +54,7 @@ def main() -> None:
             local.run(
                 partial(lambda made: made, stage),
                 layer,
-                pipeline.tasks_from(source, layer),
+                pipeline.tasks_from(source, layer.to_do(source)),
                 progress,
                 batch_size=size,
             )

@@ -418,9 +418,9 @@ def test_boxes_are_cut_at_the_border_and_dropped_without_area(made: Fixture) -> 
     np.testing.assert_allclose(image.objects.xyxy, [[0, 0, WIDTH, 30]], atol=1e-3)
 
 
-def test_a_label_that_is_not_in_the_ontology_is_a_bug(made: Fixture) -> None:
+def test_a_label_that_is_not_in_the_ontology_is_named(made: Fixture) -> None:
     made.write(replace(made.records[0], objects=Objects.create(["cow"], [1], [[0, 0, 9, 9]])))
-    with pytest.raises(ValueError, match="cow"):
+    with pytest.raises(AutolabelError, match="cow"):
         made.export()
     assert made.files() == []
 

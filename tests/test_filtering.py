@@ -278,6 +278,7 @@ def test_examples_veto(workspace: Workspace, tmp_path: Path, dinov2: str) -> Non
         ENGINE,
         overwrite=True,
     )
+    label(workspace, seed=0)
     with pytest.raises(AutolabelError, match="is a held-out photo"):
         filtering.filter_labels(workspace, config, ENGINE, overwrite=True)
 

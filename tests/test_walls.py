@@ -44,23 +44,38 @@ MAY_IMPORT: dict[str, set[str]] = {
         "ontology",
     },
     "present": BASE | {"store", "ops", "types"},
+    "history": BASE | {"store", "config", "ontology"},
+    "running": BASE | {"history", "store", "stages", "engine", "ops", "types", "config"},
     "pipeline": BASE
-    | {"present", "store", "stages", "engine", "ops", "registry", "types", "config", "ontology"},
+    | {"present", "running", "store", "stages", "engine", "ops", "registry", "types", "config"}
+    | {"ontology"},
     "unseen": BASE | {"pipeline", "stages", "store", "registry", "types", "config", "ontology"},
     "examples": BASE | {"truth", "ops", "models.base", "stages", "ontology"},
     "filtering": BASE
-    | {"pipeline", "examples", "store", "stages", "engine", "registry", "types", "config"}
-    | {"ontology"},
+    | {"pipeline", "running", "examples", "store", "stages", "engine", "registry", "types"}
+    | {"config", "ontology"},
     "train": BASE
     | {"pipeline", "export", "stages.ingest", "store", "models", "formats", "ops", "registry"}
     | {"evaluate", "types", "config", "ontology"},
     "compare": BASE
-    | {"pipeline", "filtering", "train", "evaluate", "truth", "store", "stages", "engine"}
-    | {"models.device", "models.machine", "registry", "ops", "types", "config", "ontology"},
+    | {"pipeline", "running", "filtering", "train", "evaluate", "truth", "store", "stages"}
+    | {"engine", "models.device", "models.machine", "registry", "ops", "types", "config"}
+    | {"ontology"},
     "drawing": BASE | {"ops", "types"},
     "preview": BASE | {"drawing", "store", "ops", "types", "ontology"},
     "report": BASE
-    | {"drawing", "store", "formats", "ops", "evaluate", "truth", "registry", "types", "config"}
+    | {
+        "drawing",
+        "history",
+        "store",
+        "formats",
+        "ops",
+        "evaluate",
+        "truth",
+        "registry",
+        "types",
+        "config",
+    }
     | {"ontology"},
 }
 LIBRARIES = {

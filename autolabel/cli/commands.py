@@ -77,6 +77,13 @@ SourceRoot = Annotated[
         metavar="DIR", parser=_path, help="Where the images' folder is now, if it was moved."
     ),
 ]
+AllowUnfinished = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unfinished",
+        help="Go on with labels that are unfinished or stale; how many images they lack is said.",
+    ),
+]
 FromLayer = Annotated[
     str,
     typer.Option(
@@ -269,6 +276,7 @@ def refine(
 def export(
     workspace: Given,
     source_root: SourceRoot = None,
+    allow_unfinished: AllowUnfinished = False,
     json: Json = False,
     *,
     config: ExportConfig,
@@ -280,9 +288,9 @@ def export(
 
     home = _existing(workspace)
     _move_source(home, source_root)
-    layer = labels(home, config.from_layer)
-    done = write(home, layer, pipeline.ontology_of(layer), config)
-    show.exported(done, json)
+    found = labels(home, config.from_layer, allow_unfinished=allow_unfinished)
+    done = write(home, found.layer, pipeline.ontology_of(found.layer), config)
+    show.exported(done, json, **found.counts())
 
 
 @app.command(epilog=_example("train ws --student yolo26n.yaml --epochs 50 --device 0"))
@@ -298,6 +306,7 @@ def train(
             "one is complete.",
         ),
     ] = False,
+    allow_unfinished: AllowUnfinished = False,
     json: Json = False,
     *,
     config: TrainConfig,
@@ -314,14 +323,18 @@ def train(
     home = _existing(workspace)
     _move_source(home, source_root)
     with show.Reporter() as report, show.stopping("run the same command again"):
-        done = train_student(home, config, engine, report, overwrite=overwrite)
-    show.trained(done, json)
+        done, found = train_student(
+            home, config, engine, report,
+            overwrite=overwrite, allow_unfinished=allow_unfinished,
+        )  # fmt: skip
+    show.trained(done, json, **found.counts())
 
 
 @app.command(epilog=_example("evaluate ws --truth hand-labelled/annotations.json"))
 @expand
 def evaluate(
     workspace: Given,
+    allow_unfinished: AllowUnfinished = False,
     json: Json = False,
     *,
     config: EvaluateConfig,
@@ -333,7 +346,7 @@ def evaluate(
 
     home = _existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
-        result = measure(home, config, engine, report)
+        result = measure(home, config, engine, report, allow_unfinished=allow_unfinished)
     evaluation(result, json)
 
 
@@ -342,6 +355,7 @@ def evaluate(
 def report(
     workspace: Given,
     source_root: SourceRoot = None,
+    allow_unfinished: AllowUnfinished = False,
     json: Json = False,
     *,
     config: ReportConfig,
@@ -351,7 +365,8 @@ def report(
 
     home = _existing(workspace)
     _move_source(home, source_root)
-    show.reported(report_on(home, config), json)
+    done, found = report_on(home, config, allow_unfinished=allow_unfinished)
+    show.reported(done, json, **found.counts())
 
 
 @app.command(epilog=_example("run pipeline.yaml --set detect.box_threshold=0.25"))
@@ -410,7 +425,7 @@ def preview(
 
     home = _existing(workspace)
     _move_source(home, source_root)
-    shown = labels(home, layer)
+    shown = labels(home, layer, allow_unfinished=True, flag="--layer").layer
     ontology = pipeline.ontology_of(shown)
     if only is not None and only not in ontology.names:
         raise UsageError(

@@ -10,7 +10,7 @@ import yaml
 from autolabel import filtering, pipeline
 from autolabel.cli import show
 from autolabel.cli.show_evaluation import evaluation
-from autolabel.cli.state import detected, finished, labels
+from autolabel.cli.state import Labels, detected, finished, labels
 from autolabel.compare import compare
 from autolabel.config import (
     EngineConfig,
@@ -36,11 +36,14 @@ def measure(
     report: pipeline.Reporter,
     *,
     newest: str | None = None,
+    allow_unfinished: bool = False,
 ) -> dict[str, Any]:
-    """Measure labels and students; labels that are not up to date are said to be so."""
+    """Measure labels and students; the result says which images the labels lack."""
     truth = read_truth(Path(config.truth))  # a typo in it comes before all else
-    labels(workspace, config.layer or newest)
-    return compare(workspace, truth, config, engine, report, newest=newest, say=show.message)
+    named = config.layer or newest
+    found = labels(workspace, named, allow_unfinished=allow_unfinished, flag="--layer")
+    result = compare(workspace, truth, config, engine, report, newest=newest, say=show.message)
+    return {**result, **found.counts()}
 
 
 def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
@@ -61,9 +64,12 @@ def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
         )
         finished("refine", done, workspace)
     if config.filter is not None:
+        # A refine/ that an earlier file asked for is no source of this one.
+        source = "refine" if config.refine else "detect"
         done = filtering.filter_labels(
-            workspace, config.filter, config.engine, overwrite=True, report=report
-        )
+            workspace, config.filter, config.engine,
+            from_layer=source, overwrite=True, report=report,
+        )  # fmt: skip
         finished("filter", done, workspace)
     # A layer that an earlier run made by a stage that the file no longer names is not the newest.
     last = "filter" if config.filter else "refine" if config.refine else "detect"
@@ -72,7 +78,7 @@ def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
     if config.train is not None:
         recipe = _without_truth(config.train, config.evaluate)
         recipe = recipe.model_copy(update={"from_layer": recipe.from_layer or last})
-        student = train_student(workspace, recipe, config.engine, report, overwrite=True)
+        student, _ = train_student(workspace, recipe, config.engine, report, overwrite=True)
         show.trained(student, as_json=False)
     if config.evaluate is not None:
         result = measure(workspace, config.evaluate, config.engine, report, newest=last)
@@ -83,18 +89,21 @@ def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
         if page is not None and not about.open:
             show.message(f"report: {page} is up to date")
         else:
-            show.reported(report_on(workspace, about), as_json=False)
+            show.reported(report_on(workspace, about)[0], as_json=False)
 
 
-def report_on(workspace: Workspace, config: ReportConfig) -> Reported:
+def report_on(
+    workspace: Workspace, config: ReportConfig, *, allow_unfinished: bool = False
+) -> tuple[Reported, Labels]:
     """Write the page about a layer of labels, and open it if that is asked for."""
-    layer = labels(workspace, config.layer)
+    found = labels(workspace, config.layer, allow_unfinished=allow_unfinished, flag="--layer")
+    layer = found.layer
     done = write_report(workspace, layer, pipeline.ontology_of(layer), config)
     if config.open:
         import webbrowser
 
         webbrowser.open(done.out.resolve().as_uri())
-    return done
+    return done, found
 
 
 def train_student(
@@ -104,9 +113,11 @@ def train_student(
     report: pipeline.Reporter,
     *,
     overwrite: bool,
-) -> Trained:
+    allow_unfinished: bool = False,
+) -> tuple[Trained, Labels]:
     """Train a student, and say when it begins or goes on."""
-    layer = labels(workspace, config.from_layer)
+    found = labels(workspace, config.from_layer, allow_unfinished=allow_unfinished)
+    layer = found.layer
 
     def begun(stage: str, epochs: int) -> Progress:
         show.message(f"train: {LICENCE}")
@@ -115,7 +126,7 @@ def train_student(
         return report(stage, epochs)
 
     ontology = pipeline.ontology_of(layer)
-    return train(
+    done = train(
         workspace,
         layer,
         ontology,
@@ -125,6 +136,7 @@ def train_student(
         report=begun,
         say=show.message,
     )
+    return done, found
 
 
 def _without_truth(config: TrainConfig, evaluate: EvaluateConfig | None) -> TrainConfig:
@@ -136,7 +148,7 @@ def _without_truth(config: TrainConfig, evaluate: EvaluateConfig | None) -> Trai
 
 
 def _export(workspace: Workspace, config: ExportConfig) -> None:
-    layer = labels(workspace, config.from_layer)
+    layer = labels(workspace, config.from_layer, allow_unfinished=False).layer
     ontology = pipeline.ontology_of(layer)
     if is_current(workspace, layer, ontology, config):
         show.message(f"export: {config.out} is up to date")

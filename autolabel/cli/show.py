@@ -278,10 +278,10 @@ def previewed(done: Any, as_json: bool) -> None:
     message(f"preview: {len(done.files)} pictures of {counts} -> {done.out}")
 
 
-def reported(done: Any, as_json: bool) -> None:
+def reported(done: Any, as_json: bool, **also: int) -> None:
     """What a report says, and where it is."""
     if as_json:
-        data({**asdict(done), "out": str(done.out)})
+        data({**asdict(done), "out": str(done.out), **also})
         return
     message(f"report: {done.verdict}")
     parts = [f"{done.size / 1e6:.1f} MB"]
@@ -292,13 +292,13 @@ def reported(done: Any, as_json: bool) -> None:
     message(f"report: {', '.join(parts)} -> {done.out}")
 
 
-def trained(done: Any, as_json: bool) -> None:
+def trained(done: Any, as_json: bool, **also: int) -> None:
     """What a student learned from, and where it is."""
     if done.unlearned and done.fresh:
         listed = ", ".join(done.unlearned)
         message(f"warning: no label to learn from, so that it will not be found: {listed}")
     if as_json:
-        data({**asdict(done), "folder": str(done.folder), "weights": str(done.weights)})
+        data({**asdict(done), "folder": str(done.folder), "weights": str(done.weights), **also})
         return
     if not done.fresh:
         message(f"train: nothing to do, {done.weights} is complete")
@@ -331,10 +331,10 @@ _LOST = {
 """What an export loses -> how it is said."""
 
 
-def exported(done: Any, as_json: bool) -> None:
+def exported(done: Any, as_json: bool, **also: int) -> None:
     """What an export wrote."""
     if as_json:
-        data({**asdict(done), "out": str(done.out)})
+        data({**asdict(done), "out": str(done.out), **also})
         return
     parts = [f"{done.images} images", f"{done.objects} objects"]
     parts += [f"{n} {reason}" for reason, n in done.skipped.items()]

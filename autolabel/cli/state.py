@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from autolabel.cli import overview, show
 from autolabel.cli.show_unseen import unseen as show_unseen
 from autolabel.config import DetectConfig, EngineConfig
-from autolabel.pipeline import LABELS, Done
+from autolabel.errors import AutolabelError
+from autolabel.pipeline import LABELS, Done, check_ready
 from autolabel.store import Layer, Workspace
 from autolabel.unseen import look_again
 
@@ -90,16 +92,65 @@ def finished(stage: str, done: Done, workspace: Workspace) -> None:
         show.files_failed(overview.newly_failed(workspace, done.layer), workspace.path)
 
 
-def labels(workspace: Workspace, name: str | None) -> Layer:
-    """The layer of that name, or the newest with labels; says so if it is not up to date."""
-    layer = workspace.require(name) if name else workspace.newest(LABELS)
-    for state in workspace.states():
-        if state.layer.name == layer.name and not state.complete:
-            show.message(
-                f"warning: {layer.name}/ lacks {state.missing} shards and {state.stale} are stale; "
-                f"see autolabel status {workspace.path}"
-            )
-    return layer
+@dataclass(frozen=True)
+class Labels:
+    """A layer of labels to read, as it was when reading began, and what of the photos it lacks.
+
+    Attributes:
+        layer: the labels.
+        left_out_images: photos of the workspace that the layer does not have yet.
+        stale_images: photos whose labels were made from what has changed since.
+    """
+
+    layer: Layer
+    left_out_images: int = 0
+    stale_images: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """The counts, for JSON."""
+        return {"left_out_images": self.left_out_images, "stale_images": self.stale_images}
+
+
+def labels(
+    workspace: Workspace,
+    name: str | None,
+    *,
+    allow_unfinished: bool,
+    flag: str = "--from",
+    quiet: bool = False,
+) -> Labels:
+    """The layer of that name, or the newest with labels; it is complete, or it is said what not.
+
+    Args:
+        workspace: has labels.
+        name: of the layer; None for the newest.
+        allow_unfinished: whether one that is unfinished or stale will do.
+        flag: the option that names another layer.
+        quiet: whether to say nothing.
+
+    Raises:
+        AutolabelError: the layer is unfinished or stale and that is not allowed.
+    """
+    layer = (workspace.require(name) if name else workspace.newest(LABELS)).held()
+    state = workspace.state(layer.name)
+    if state.complete:
+        return Labels(layer)
+    if not allow_unfinished:
+        try:
+            check_ready(workspace, layer, flag)
+        except AutolabelError as e:
+            raise AutolabelError(e.message, hint=f"{e.hint}; or --allow-unfinished") from None
+    whole = workspace.ancestry(layer)[-1]
+    images = {index: layer.rows(index) for index in layer.shards()}
+    left_out = sum(map(whole.rows, whole.shards())) - sum(images.values())
+    stale = sum(images[index] for index in state.outdated & images.keys())
+    found = Labels(layer, max(left_out, 0), stale)
+    if not quiet:
+        show.message(
+            f"warning: {state.problem()}; {found.left_out_images} images are left out, the labels "
+            f"of {found.stale_images} are stale"
+        )
+    return found
 
 
 def models_known() -> list[dict[str, Any]]:

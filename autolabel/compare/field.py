@@ -88,7 +88,7 @@ def find_field(call: Call, truth: Truth) -> Field:
     """
     workspace, config = call.workspace, call.config
     name = config.layer or call.newest
-    labels = workspace.require(name) if name else workspace.newest(pipeline.LABELS)
+    labels = (workspace.require(name) if name else workspace.newest(pipeline.LABELS)).held()
     pipeline.ontology_of(labels)  # a layer without labels has nothing to measure
     students = find_students(workspace, config, call.say)
     hand = _hand_labels(config, truth, students)
@@ -198,7 +198,12 @@ def _label_rows(home: Workspace, labels: Layer, config: EvaluateConfig) -> list[
     if config.layer is None and labels.name != "detect" and home.layer("detect").exists:
         names.insert(0, "detect")
     return [
-        Row(n, "teacher" if n == "detect" else "labels", home.require(n), config.score_threshold)
+        Row(
+            n,
+            "teacher" if n == "detect" else "labels",
+            home.require(n).held(),
+            config.score_threshold,
+        )
         for n in names
     ]
 

@@ -186,12 +186,10 @@ def _hand_layer(
         origin={"hand_labels": str(hand.path.resolve())},
     )
     with home.lock():
-        images = home.begin("images", replace(pool.manifest, source=None), overwrite=True)
-        _copy(pool, images, lambda record: replace(record, objects=Objects.empty()))
-        images = home.finish(images)
-        layer = home.begin(TRUTH, bound_to(manifest, images), overwrite=True)
-        _copy(source, layer, partial(_by_hand, labels), images)
-        layer = home.finish(layer)
+        bare = replace(pool.manifest, source=None)
+        images = _copy(home, "images", bare, pool, _without_objects)
+        bound = bound_to(manifest, images)
+        layer = _copy(home, TRUTH, bound, source, partial(_by_hand, labels), images)
     return home, layer, (len(labels), len(labels) + match.without_truth)
 
 
@@ -213,17 +211,27 @@ def _by_hand(labels: Mapping[str, Objects], record: Record) -> Record:
     return replace(record, split=EXCLUDED, note=NOT_LABELLED, objects=Objects.empty())
 
 
+def _without_objects(record: Record) -> Record:
+    return replace(record, objects=Objects.empty())
+
+
 def _copy(
-    source: Layer, layer: Layer, change: Callable[[Record], Record], parent: Layer | None = None
-) -> None:
-    """Write each shard of `source` anew, changed, unless that is done."""
-    for index in source.shards():
-        digest = source.digest(index)
-        if parent is not None:  # what follows a plus is what else went into the shard
-            digest = f"{parent.digest(index)}+{digest}"
-        if index not in layer.shards() or layer.source_digest(index) != digest:
-            layer.write(index, [change(record) for record in source.read(index)], digest)
-    layer.drop_beyond(source)
+    home: Workspace,
+    name: str,
+    manifest: Manifest,
+    source: Layer,
+    change: Callable[[Record], Record],
+    parent: Layer | None = None,
+) -> Layer:
+    """A layer of the records of `source`, changed; only what is not done is done."""
+    wanted = {index: source.digest(index) for index in source.shards()}
+    if parent is not None:  # what follows a plus is what else went into the shard
+        wanted = {index: f"{parent.digest(index)}+{digest}" for index, digest in wanted.items()}
+    draft = home.draft(name, manifest, wanted, overwrite=True)
+    layer = draft.begin()
+    for index in draft.to_do:
+        layer.write(index, [change(record) for record in source.read(index)], wanted[index])
+    return draft.finish()
 
 
 def _digest(labels: Mapping[str, Objects]) -> str:

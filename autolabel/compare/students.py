@@ -16,7 +16,7 @@ from autolabel.errors import AutolabelError, UsageError
 from autolabel.ontology import Ontology
 from autolabel.pipeline import Reporter
 from autolabel.registry.checksums import sha256_of
-from autolabel.stages.pixels import with_pixels
+from autolabel.stages.pixels import Photos
 from autolabel.store import STUDENT, Layer, Manifest, Workspace
 from autolabel.train.base import THRESHOLD
 from autolabel.train.folder import BEST, COMPLETE, read_run, threshold_of
@@ -181,7 +181,7 @@ class Predict:
         self.student = load(entrant, device)
         self.names = match_names(self.student.names, ontology, f"student {entrant.name}")
         self.photos = photos
-        self.source_root = source_root
+        self.pixels = Photos(source_root)
 
     def wants(self, record: Record) -> bool:
         """The photos that are compared."""
@@ -189,7 +189,7 @@ class Predict:
 
     def prepare(self, record: Record) -> Record:
         """Read the pixels."""
-        return with_pixels(record, self.source_root)
+        return self.pixels.read(record)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """Records with what the student finds in them."""
@@ -248,6 +248,6 @@ def predict(
     local = engine.model_copy(update={"engine": "local"})
     with home.lock():
         return pipeline.derive(
-            home, f"{STUDENT}/{entrant.name}", home.require("images"), manifest, make, local,
-            True, report,
+            home, f"{STUDENT}/{entrant.name}", home.require("images"), manifest, make, root,
+            local, True, report,
         ).layer  # fmt: skip

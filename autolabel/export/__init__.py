@@ -83,14 +83,14 @@ def export(
     export wrote before is replaced, at once and whole; other files in the folder stay.
 
     Raises:
-        AutolabelError: there is nothing to export, the folder is in use for something else, or it
-            cannot be written.
-        ValueError: a label is not in the ontology.
+        AutolabelError: there is nothing to export, a label is not in the ontology, the folder is in
+            use for something else, or it cannot be written.
     """
     out, root, layout = Path(config.out), workspace.source_root, LAYOUTS[config.format]
     task = choose_task(layer, config.task)
     wanted = Wanted(ontology.names, task.masks, config.coco_masks == "polygon")
     plan = _plan(layer, root, config)
+    _check_classes(workspace, layer, ontology)
     try:
         with staged(out, layout.items, config.format) as staging:
             built = _place(layer, root, plan, staging, config.link)
@@ -117,6 +117,17 @@ def export(
     except OSError as e:
         raise not_writable(out, e) from e
     return done
+
+
+def _check_classes(workspace: Workspace, layer: Layer, ontology: Ontology) -> None:
+    """See that every label is of a class; those of an older layer may be of another ontology."""
+    kept = {name for name, (kept, _) in layer.classes().items() if kept}
+    unknown = sorted(kept - set(ontology.names))
+    if unknown:
+        raise AutolabelError(
+            f"{layer.name}/ is stale: it has labels of {unknown[0]!r}, which is no class any more",
+            hint=f"run autolabel {layer.name} {workspace.path} again",
+        )
 
 
 def is_current(

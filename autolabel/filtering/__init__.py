@@ -16,7 +16,7 @@ from autolabel.config import EngineConfig, FilterConfig, suggest
 from autolabel.engine.base import Task
 from autolabel.errors import UsageError
 from autolabel.filtering.gather import Gathered, Place, gather, read_joined
-from autolabel.pipeline import Done, Reporter, silent
+from autolabel.running import Done, Reporter, check_ready, run_stage, silent
 from autolabel.stages.filter import Filter
 from autolabel.stages.rules import GROUP, active
 from autolabel.store import Layer, Manifest, Workspace, bound_to
@@ -68,8 +68,10 @@ def filter_labels(
     Raises:
         AutolabelError: there is no model or source layer, or the settings differ.
     """
-    source = source_of(workspace, config, from_layer)
+    source_of(workspace, config, from_layer)
     with workspace.lock():
+        source = source_of(workspace, config, from_layer)
+        check_ready(workspace, source)
         place = Place(workspace, learned_from=learned_from)
         found = gather(place, source, config, engine, report)
         capped = {} if learned_from else find_capped(source, config.max_per_group)
@@ -77,19 +79,14 @@ def filter_labels(
             stage="filter",
             settings=config.settings(),
             model={n: f"{at.name} {at.revision}" for n, at in found.located.items()} or None,
-            origin=found.origin,
+            origin={**found.origin, "ontology": pipeline.ontology_of(source).to_mapping()},
         )
-        layer = workspace.begin("filter", bound_to(manifest, source), overwrite=overwrite)
-        have = set(layer.shards())
-        tasks = [
-            task
-            for task in _tasks(source, found, capped)
-            if task.index not in have or layer.source_digest(task.index) != task.source_digest
-        ]
+        wanted = _wanted(source, found, capped)
+        draft = workspace.draft("filter", bound_to(manifest, source), wanted, overwrite=overwrite)
+        tasks = [_task(source, found, index, wanted[index]) for index in draft.to_do]
         make = partial(Filter, config, found.texts, found.crowds, found.probe, capped)
-        pipeline.run_stage("filter", make, layer, tasks, engine, report)
-        layer.drop_beyond(source)
-        return Done(workspace.finish(layer), sum(task.images for task in tasks))
+        layer = run_stage("filter", make, draft, tasks, engine, report)
+        return Done(layer, sum(task.images for task in tasks))
 
 
 def try_rules(
@@ -106,6 +103,7 @@ def try_rules(
         AutolabelError: as `filter_labels`.
     """
     source = source_of(workspace, config, from_layer)
+    check_ready(workspace, source)
     rules = active(config)
     with tempfile.TemporaryDirectory() as folder:
         place = Place(workspace, spare=Workspace(Path(folder)))
@@ -121,8 +119,9 @@ def try_rules(
         whole = Filter(config, found.texts, found.crowds, found.probe, capped)
         alone: Counter[str] = Counter()
         classes: dict[str, Counter[str]] = {name: Counter() for name in [*rules, GROUP]}
-        for task in _tasks(source, found, capped):
-            records = [record for record in task.read() if whole.wants(record)]
+        for index in source.shards():
+            read = read_joined(source, found.layers, index)
+            records = [record for record in read if whole.wants(record)]
             for name, stage in stages.items():
                 alone[name] += sum(len(list(_new(*pair))) for pair in _pairs(stage, records))
             for before, after in _pairs(whole, records):
@@ -186,18 +185,25 @@ def find_capped(source: Layer, most: int) -> dict[str, int]:
     return capped
 
 
-def _tasks(source: Layer, found: Gathered, capped: Mapping[str, int]) -> list[Task]:
-    """Every shard, with a digest of all that it is made of."""
-    tasks = []
+def _wanted(source: Layer, found: Gathered, capped: Mapping[str, int]) -> dict[int, str]:
+    """Shard -> digest of all that it is made of."""
+    wanted: dict[int, str] = {}
     for index in source.shards():
         inputs: dict[str, object] = dict(found.inputs)
         if capped:
             ids = source.table(index, ["image_id"]).column(0).to_pylist()
             inputs |= {i: capped[i] for i in ids if i in capped}
-        digest = source.digest(index)
+        lost = [name for name, layer in found.layers.items() if layer.has_unread(index)]
+        if lost:  # what could not be read may be the next time
+            inputs["unread"] = {name: found.layers[name].digest(index) for name in lost}
+        wanted[index] = source.digest(index)
         if inputs:
             text = json.dumps(inputs, sort_keys=True).encode()
-            digest += f"+{hashlib.sha256(text).hexdigest()[:16]}"
-        read = partial(read_joined, source, found.layers, index)
-        tasks.append(Task(index, source.rows(index), read, digest))
-    return tasks
+            wanted[index] += f"+{hashlib.sha256(text).hexdigest()[:16]}"
+    return wanted
+
+
+def _task(source: Layer, found: Gathered, index: int, digest: str) -> Task:
+    return Task(
+        index, source.rows(index), partial(read_joined, source, found.layers, index), digest
+    )

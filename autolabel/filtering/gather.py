@@ -15,7 +15,7 @@ from autolabel.config import EngineConfig, FilterConfig
 from autolabel.errors import AutolabelError
 from autolabel.examples import find_examples
 from autolabel.ontology import Ontology
-from autolabel.pipeline import Reporter
+from autolabel.running import Reporter, derive
 from autolabel.stages.embed import Embed, TextVectors, Wording, embed_texts
 from autolabel.stages.evidence import CLIP, DINOV2, Crowds, find_crowds, joined
 from autolabel.stages.filter import Filter
@@ -117,7 +117,7 @@ def _vectors(
         home = place.spare
     root = pipeline.existing_root(place.home)
     make = partial(Embed, located, config.context, root, engine.device)
-    return pipeline.derive(home, layer.name, source, manifest, make, engine, True, report).layer
+    return derive(home, layer.name, source, manifest, make, root, engine, True, report).layer
 
 
 def _kept(

@@ -26,6 +26,7 @@ from PIL import ImageFile
 from autolabel.ops.memory import MAX_BYTES, Room, needed_bytes
 from autolabel.ops.rgb import ORIENTATIONS, upright_rgb
 from autolabel.reading import LARGEST_IMAGE, read_regular
+from autolabel.types import CHANGED
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -109,6 +110,14 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise ImageError(f"cannot be read: {_one_line(e)}") from e
 
 
+def can_be_read(path: str | os.PathLike[str], image_id: str) -> bool:
+    """Whether a file that could not be read can be by now; its bytes must be those of the id."""
+    try:
+        return content_id(read_bytes(path)) == image_id
+    except ImageError:
+        return False
+
+
 def content_id(data: bytes) -> str:
     """First 32 hexadecimal digits of the SHA-256 of `data`.
 
@@ -167,7 +176,7 @@ def read_image(path: str | os.PathLike[str], image_id: str | None = None) -> Pix
     """
     data = read_bytes(path)
     if image_id is not None and content_id(data) != image_id:
-        raise ImageError("changed since it was ingested")
+        raise ImageError(CHANGED)
     return decode(data)
 
 

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from autolabel import __version__
 from autolabel.config import ReportConfig
 from autolabel.evaluate import RESULT
+from autolabel.history import StageRun, commands, stage_runs, train_command
 from autolabel.ontology import Ontology
 from autolabel.report.album import Album
 from autolabel.report.beside import Beside, beside
 from autolabel.report.gallery import Gallery, gallery
-from autolabel.report.history import StageRun, commands, stage_runs, train_command
 from autolabel.report.photos import Photos
 from autolabel.report.read import Measured, Training, read_measured, read_trainings
 from autolabel.report.tally import Tally, tally

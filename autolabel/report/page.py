@@ -11,8 +11,8 @@ from typing import Any
 from autolabel.config.train import TrainConfig
 from autolabel.drawing import PALETTE
 from autolabel.evaluate.words import timed
+from autolabel.history import changed_settings
 from autolabel.report.facts import Facts
-from autolabel.report.history import changed_settings
 from autolabel.report.plots import curves_svg, epochs_svg
 from autolabel.report.read import Change, Interval, Measured, Row, Training
 from autolabel.report.verdict import LABELS, STUDENT, last_of, photos, spread

@@ -17,7 +17,7 @@ from autolabel.config import DetectConfig
 from autolabel.models.base import NEGATIVE, Batching, Detector
 from autolabel.ontology import Ontology
 from autolabel.ops.boxes import clip_boxes
-from autolabel.stages.pixels import with_pixels
+from autolabel.stages.pixels import Photos
 from autolabel.types import Objects, Record
 
 
@@ -42,7 +42,7 @@ class Detect:
     ) -> None:
         self.config = config
         self.ontology = ontology
-        self.source_root = source_root
+        self.photos = Photos(source_root)
         _supervision()  # before the threads start, whose warnings this import would touch
         self.detector: Detector = registry.load(located, device)
 
@@ -58,7 +58,7 @@ class Detect:
 
     def prepare(self, record: Record) -> Record:
         """Read the pixels."""
-        return with_pixels(record, self.source_root)
+        return self.photos.read(record)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """Records with the boxes that pass, best first."""

@@ -16,7 +16,7 @@ from autolabel import registry
 from autolabel.models.base import Embedder, ImageTextEmbedder, Scoring
 from autolabel.ontology import Ontology
 from autolabel.ops.crops import square_crop
-from autolabel.stages.pixels import with_pixels
+from autolabel.stages.pixels import Photos
 from autolabel.types import Record
 from autolabel.vectors import CROPS, WHOLE
 
@@ -40,7 +40,7 @@ class Embed:
         self, located: registry.Located, context: float, source_root: Path, device: str
     ) -> None:
         self.context = context
-        self.source_root = source_root
+        self.photos = Photos(source_root)
         self.embedder: Embedder = registry.load(located, device)
 
     def wants(self, record: Record) -> bool:
@@ -49,7 +49,7 @@ class Embed:
 
     def prepare(self, record: Record) -> Record:
         """Read the pixels."""
-        return with_pixels(record, self.source_root)
+        return self.photos.read(record)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """Records with vectors."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from autolabel.ops.files import from_uri
 from autolabel.ops.hashes import NearIndex, dihedral_hashes, phash
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
+from autolabel.stages.pixels import Watch
 from autolabel.types import DUPLICATE, EXCLUDED, GONE, LEAK, POOL, Record
 
 
@@ -24,6 +25,7 @@ class Scan:
 
     def __init__(self, source_root: Path) -> None:
         self.source_root = source_root
+        self.watch = Watch(source_root)
 
     def wants(self, record: Record) -> bool:
         """Every record."""
@@ -35,7 +37,9 @@ class Scan:
         `group` is the record's own id until `MarkRepeats`. A file whose very bytes cannot be read
         gets an id from its uri.
         """
-        return self._look(record)[0]
+        seen = self._look(record)[0]
+        self.watch.seen(seen.error)
+        return seen
 
     def stamp(self, record: Record) -> list[int]:
         """Size, time of writing and time of change of the file, in bytes and nanoseconds."""

@@ -13,7 +13,7 @@ from autolabel import registry
 from autolabel.config import RefineConfig
 from autolabel.models.base import Segmented, Segmenter
 from autolabel.ops import masks
-from autolabel.stages.pixels import with_pixels
+from autolabel.stages.pixels import Photos
 from autolabel.types import Objects, Record
 
 EMPTY = "refine: empty mask"
@@ -34,7 +34,7 @@ class Refine:
         self, config: RefineConfig, located: registry.Located, source_root: Path, device: str
     ) -> None:
         self.config = config
-        self.source_root = source_root
+        self.photos = Photos(source_root)
         self.segmenter: Segmenter = registry.load(located, device)
 
     def wants(self, record: Record) -> bool:
@@ -43,7 +43,7 @@ class Refine:
 
     def prepare(self, record: Record) -> Record:
         """Read the pixels."""
-        return with_pixels(record, self.source_root)
+        return self.photos.read(record)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """The same objects in the same order, those that are kept with masks."""

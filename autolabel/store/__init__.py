@@ -2,22 +2,27 @@
 
 A shard is written under a hidden name, fsynced and renamed, so a visible one is whole. Shard *i*
 of a layer depends on shard *i* of its source alone, whose digest it carries; it is stale exactly
-when that digest no longer fits. A layer whose settings change is written anew beside the old one,
-hidden, and takes its place when it is complete.
+when that digest no longer fits. A shard that is there is never changed: a layer that must be made
+anew, in part or as a whole, is written beside the old one, hidden, and takes its place when it is
+complete. Who reads a layer goes on reading what was there when he began.
 """
 
 from __future__ import annotations
 
+from autolabel.store.counts import Counts
+from autolabel.store.draft import Draft
 from autolabel.store.files import REFUSED, not_writable, write_atomic
-from autolabel.store.layer import EMBED, STUDENT, Counts, Layer, bound_to
+from autolabel.store.layer import EMBED, STUDENT, Layer, bound_to
 from autolabel.store.manifest import Manifest, differences
-from autolabel.store.workspace import LayerState, Workspace
+from autolabel.store.states import LayerState
+from autolabel.store.workspace import Workspace
 
 __all__ = [
     "EMBED",
     "REFUSED",
     "STUDENT",
     "Counts",
+    "Draft",
     "Layer",
     "LayerState",
     "Manifest",

@@ -1,14 +1,20 @@
-"""Files that are either as before or complete."""
+"""Files that are either as before or complete, and folders that are still being read."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from autolabel.errors import AutolabelError
+
+try:
+    import fcntl
+except ImportError:  # Windows: a folder that is being read cannot be renamed there anyway
+    fcntl = None  # type: ignore[assignment]
 
 REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 """Errors with which a disk or folder refuses a write, and would refuse the next one."""
@@ -30,12 +36,72 @@ def write_atomic(path: Path, data: Any) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """See that what was renamed in a folder is on disk."""
     with suppress(OSError):  # not every file system can sync a folder
-        folder = os.open(path.parent, os.O_RDONLY)
+        folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def share(source: Path, target: Path) -> None:
+    """The same file under another name: a link, or a copy where links cannot be made."""
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        write_atomic(target, source.read_bytes())
+        shutil.copystat(source, target)  # `ingest` compares a shard's date with that of photos
+
+
+def hold_folder(path: Path) -> int | None:
+    """Open a folder so that `retire` leaves it alone until it is closed; None where it cannot be.
+
+    Raises:
+        OSError: it is not there.
+    """
+    if fcntl is None or os.open not in os.supports_dir_fd:
+        return None
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _flock(folder, fcntl.LOCK_SH)
+        if not os.path.samestat(path.stat(), os.fstat(folder)):
+            raise FileNotFoundError(errno.ENOENT, "replaced just now", str(path))
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder
+
+
+def retire(path: Path) -> bool:
+    """Delete a folder unless somebody reads it; whether it is gone."""
+    if fcntl is not None:
+        try:
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return not path.exists()
+        try:
+            _flock(folder, fcntl.LOCK_EX)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(folder)
+    shutil.rmtree(path, ignore_errors=True)
+    return not path.exists()
+
+
+def _flock(folder: int, kind: int) -> None:
+    try:
+        fcntl.flock(folder, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # a file system without locks
+        pass
 
 
 def not_writable(path: Path, cause: OSError) -> AutolabelError:

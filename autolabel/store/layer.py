@@ -4,41 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter as TallyCounter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+import os
+import re
+import time
+import weakref
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autolabel.errors import AutolabelError
-from autolabel.store.files import write_atomic
+from autolabel.store.counts import LABEL_COLUMNS, VECTOR_COLUMNS, Counts
+from autolabel.store.digests import digest_of, read_with_stat
+from autolabel.store.files import hold_folder, write_atomic
 from autolabel.store.manifest import Manifest
-from autolabel.types import Record, from_table, to_table
-from autolabel.vectors import CROPS, from_vector_table, to_vector_table
+from autolabel.types import Record, from_table, is_unread, to_table
+from autolabel.vectors import from_vector_table, to_vector_table
 
 SOURCE_DIGEST = b"autolabel.source"
+UNREADABLE = "unreadable"
+"""The `source_digest` of a shard that is damaged, which fits no source."""
 EMBED = "embed"
 """Folder of the layers `embed/NAME`, which hold the vectors of another layer's crops."""
 STUDENT = "student"
 """Folder of the layers `student/NAME`, which hold what students find in hand-labelled photos."""
 
+_SHARD = re.compile(r"part-(\d{5}|[1-9]\d{5,})\.parquet")
+
 
 @dataclass(frozen=True)
-class Counts:
-    """How many images (by split), objects, kept objects and failed images a layer holds."""
+class Held:
+    """A layer as it was when a reader began: its open folder, its manifest and its shards."""
 
-    images: int = 0
-    objects: int = 0
-    kept: int = 0
-    errors: int = 0
-    splits: TallyCounter[str] = field(default_factory=TallyCounter)
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
-        )
+    folder: int | None
+    manifest: Manifest
+    shards: tuple[int, ...]
 
 
 class Layer:
@@ -47,9 +50,44 @@ class Layer:
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self.name = name
+        self._held: Held | None = None
+        self._holder: Layer | None = None
+        self._parsed: tuple[tuple[int, int, int], Manifest] | None = None
+        self._written: dict[int, tuple[str, bool]] = {}
 
     def __repr__(self) -> str:
         return f"Layer({str(self.path)!r})"
+
+    def held(self) -> Layer:
+        """The layer as it is now, for reading: what takes its place meanwhile changes nothing.
+
+        Its folder stays open, and so is not deleted, until the result is collected.
+
+        Raises:
+            AutolabelError: it is not there, or is damaged.
+        """
+        folder = None
+        for _ in range(50):
+            try:
+                folder = hold_folder(self.path)
+                break
+            except OSError:
+                if not self.exists:
+                    break
+                time.sleep(0.02)  # it is replaced just now
+        held = Layer(self.path, self.name)
+        if folder is None:
+            held._held = Held(None, self.manifest, tuple(self.shards()))
+            return held
+        weakref.finalize(held, os.close, folder)
+        shards = _indices(os.listdir(folder))  # noqa: PTH208
+        held._held = Held(folder, held._parse(folder), tuple(shards))
+        return held
+
+    def hold_as(self, other: Layer) -> None:
+        """Read what `other` holds."""
+        self._held = other._held
+        self._holder = other  # its folder is open for as long as it lives
 
     # -- manifest ---------------------------------------------------------------------------
 
@@ -65,9 +103,16 @@ class Layer:
         Raises:
             AutolabelError: it is missing or damaged.
         """
+        return self._held.manifest if self._held is not None else self._parse(None)
+
+    def _parse(self, folder: int | None) -> Manifest:
         path = self.path / "manifest.json"
         try:
-            return Manifest(**json.loads(path.read_text("utf-8")))
+            stat = path.stat() if folder is None else os.stat(path.name, dir_fd=folder)
+            key = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if self._parsed is None or self._parsed[0] != key:
+                self._parsed = key, Manifest(**json.loads(read_with_stat(path, folder)[0]))
+            return self._parsed[1]
         except FileNotFoundError:
             raise AutolabelError(
                 f"the workspace has no layer {self.name}/",
@@ -83,6 +128,23 @@ class Layer:
         text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n"
         write_atomic(self.path / "manifest.json", text.encode())
 
+    def note_shards(self) -> None:
+        """Note in the manifest the digests of the shards that are there."""
+        manifest = self.manifest
+        digests, unread = dict[str, str](), []
+        for index in self.shards():
+            key = str(index)
+            if index in self._written:
+                digests[key], failed = self._written[index]
+            elif key in manifest.digests:
+                digests[key], failed = manifest.digests[key], index in manifest.unread
+            else:
+                digests[key], failed = self.digest(index), self.has_unread(index)
+            unread += [index] if failed else []
+        noted = replace(manifest, digests=digests, unread=unread)
+        if noted != manifest:
+            self.write_manifest(noted)
+
     # -- shards -----------------------------------------------------------------------------
 
     def shard_path(self, index: int) -> Path:
@@ -91,9 +153,11 @@ class Layer:
 
     def shards(self) -> list[int]:
         """Indices of the shards that exist, in order."""
+        if self._held is not None:
+            return list(self._held.shards)
         if not self.exists:
             return []
-        return sorted(int(p.stem[5:]) for p in self.path.glob("part-*.parquet"))
+        return _indices(path.name for path in self.path.glob("part-*.parquet"))
 
     def read(self, index: int) -> list[Record]:
         """The records of one shard."""
@@ -117,49 +181,70 @@ class Layer:
         return self.name.startswith(f"{EMBED}/")
 
     def table(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """One shard, or some of its columns, as an Arrow table."""
-        path = self.shard_path(index)
+        """One shard, or some of its columns, as an Arrow table.
+
+        Raises:
+            AutolabelError: it cannot be read, or its bytes are not those that were written.
+        """
+        data = self._checked(index)
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(pa.BufferReader(data)) as file:
                 return file.read(columns=columns)
         except (OSError, pa.ArrowException) as e:
-            raise self._unreadable(path, e) from e
+            raise self._unreadable(index, e) from e
 
     def rows(self, index: int) -> int:
-        """How many images one shard has."""
-        path = self.shard_path(index)
-        try:
-            return int(pq.read_metadata(path).num_rows)
-        except (OSError, pa.ArrowException) as e:
-            raise self._unreadable(path, e) from e
+        """How many images one shard has.
 
-    def _unreadable(self, path: Path, error: Exception) -> AutolabelError:
+        Raises:
+            AutolabelError: as `table`.
+        """
+        data = self._checked(index)
+        try:
+            return int(pq.read_metadata(pa.BufferReader(data)).num_rows)
+        except (OSError, pa.ArrowException) as e:
+            raise self._unreadable(index, e) from e
+
+    def _checked(self, index: int) -> bytes:
+        """A shard's bytes, which are those that were written where that is noted."""
+        path, noted = self.shard_path(index), self.manifest.digests.get(str(index))
+        try:
+            data, stat = read_with_stat(path, self._held.folder if self._held else None)
+        except OSError as e:
+            raise self._unreadable(index, e) from e
+        if noted is not None and digest_of(data, stat) != noted:
+            raise AutolabelError(
+                f"{path} is damaged: its bytes are not those that were written",
+                hint=f"delete {path.name} and run {_stage(self.name)} again with the same options: "
+                "it makes only that shard anew",
+            )
+        return data
+
+    def _unreadable(self, index: int, cause: Exception) -> AutolabelError:
+        path = self.shard_path(index)
         return AutolabelError(
-            f"{path} cannot be read: {error}",
-            hint=f"delete {path.name} and run the stage {self.name} again",
+            f"{path} cannot be read: {cause}",
+            hint=f"delete {path.name} and run {_stage(self.name)} again with the same options",
         )
+
+    def has_unread(self, index: int) -> bool:
+        """Whether a shard has an image that could not be read, though it may be the next time."""
+        manifest = self.manifest
+        if str(index) in manifest.digests:
+            return index in manifest.unread
+        return any(map(is_unread, self.table(index, ["error"]).column(0).to_pylist()))
 
     def counts(self) -> Counts:
         """What the layer holds, from its columns alone."""
+        columns = VECTOR_COLUMNS if self.holds_vectors else LABEL_COLUMNS
         total = Counts()
         for index in self.shards():
-            if self.holds_vectors:
-                total += self._vector_counts(index)
-                continue
-            table = self.table(index, ["error", "split", "objects.list.element.keep"])
-            keep = table.column("objects").combine_chunks().flatten().field("keep")
-            total += Counts(
-                images=table.num_rows,
-                objects=len(keep),
-                kept=keep.true_count,
-                errors=table.num_rows - table.column("error").null_count,
-                splits=TallyCounter(table.column("split").to_pylist()),
-            )
+            total += Counts.of(self.table(index, columns))
         return total
 
     def classes(self) -> dict[str, tuple[int, int]]:
         """Class -> how many labels are kept and how many rejected, by name."""
-        kept, all_of = TallyCounter[str](), TallyCounter[str]()
+        kept, all_of = Counter[str](), Counter[str]()
         for index in () if self.holds_vectors else self.shards():
             columns = [f"objects.list.element.{name}" for name in ("label", "keep")]
             objects = self.table(index, columns).column("objects").combine_chunks().flatten()
@@ -167,12 +252,6 @@ class Layer:
             all_of.update(label.to_pylist())
             kept.update(label.filter(objects.field("keep")).to_pylist())
         return {name: (kept[name], n - kept[name]) for name, n in sorted(all_of.items())}
-
-    def _vector_counts(self, index: int) -> Counts:
-        table = self.table(index, ["error", CROPS])
-        crops = sum(len(chunk.flatten()) for chunk in table.column(CROPS).chunks)
-        errors = table.num_rows - table.column("error").null_count
-        return Counts(images=table.num_rows, objects=crops, kept=crops, errors=errors)
 
     def records(self) -> Iterator[Record]:
         """All records in order, one shard in memory at a time."""
@@ -185,12 +264,33 @@ class Layer:
         table = table.replace_schema_metadata({SOURCE_DIGEST: (source_digest or "").encode()})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        write_atomic(self.shard_path(index), sink.getvalue())
+        data = sink.getvalue()
+        digest = digest_of(data)
+        if self.manifest.digests.get(str(index), digest) != digest:
+            self.forget({index})
+        write_atomic(self.shard_path(index), data)
+        self._written[index] = digest, any(is_unread(record.error) for record in records)
+
+    def forget(self, indices: Collection[int]) -> None:
+        """Take the digests of shards that will be written anew out of the manifest."""
+        manifest = self.manifest
+        digests = {k: v for k, v in manifest.digests.items() if int(k) not in indices}
+        unread = [index for index in manifest.unread if index not in indices]
+        self.write_manifest(replace(manifest, digests=digests, unread=unread))
 
     def digest(self, index: int) -> str:
-        """SHA-256 of a shard's bytes, in hexadecimal."""
-        with self.shard_path(index).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """SHA-256 of a shard's bytes, in hexadecimal: as noted, else found.
+
+        Raises:
+            AutolabelError: it cannot be read.
+        """
+        noted = self.manifest.digests.get(str(index))
+        if noted is not None:
+            return noted
+        try:
+            return digest_of(*read_with_stat(self.shard_path(index)))
+        except OSError as e:
+            raise self._unreadable(index, e) from e
 
     def source_digest(self, index: int) -> str:
         """Digest of the source shard that this shard was made from; empty for a first layer.
@@ -200,9 +300,9 @@ class Layer:
         try:
             metadata = pq.read_schema(self.shard_path(index)).metadata or {}
         except (OSError, pa.ArrowException):
-            return "unreadable"
+            return UNREADABLE
         digest: bytes = metadata.get(SOURCE_DIGEST, b"")
-        return digest.decode()
+        return digest.decode("utf-8", "replace")
 
     def fingerprint(self) -> str:
         """Hash of everything that the layer holds and is bound to; changes when they do."""
@@ -220,10 +320,17 @@ class Layer:
             if i not in have or self.source_digest(i).partition("+")[0] != source.digest(i)
         ]
 
-    def drop_beyond(self, source: Layer) -> None:
-        """Remove shards that `source` no longer has."""
-        for index in set(self.shards()) - set(source.shards()):
-            self.shard_path(index).unlink()
+
+def _indices(names: Iterable[str]) -> list[int]:
+    """The numbers of shards, by their files' names, in order."""
+    return sorted(int(found[1]) for found in map(_SHARD.fullmatch, names) if found)
+
+
+def _stage(name: str) -> str:
+    """The command that makes a layer."""
+    group = name.partition("/")[0]
+    made_by = {"scan": "ingest", "images": "ingest", EMBED: "filter", STUDENT: "evaluate"}
+    return f"autolabel {made_by.get(group, group)}"
 
 
 def bound_to(manifest: Manifest, source: Layer) -> Manifest:

@@ -22,6 +22,9 @@ class Manifest:
         source_root: folder that the records' uris are relative to (the first layer only).
         shards: how many shards the layer has when it is complete.
         origin: paths and the like that help to repeat the run but do not bind the layer.
+        digests: SHA-256 of the shards' files, by number; a shard of a run that was killed has none
+            until the next one.
+        unread: numbers of the shards with images that could not be read (see `is_unread`).
     """
 
     stage: str
@@ -32,6 +35,8 @@ class Manifest:
     source_root: str | None = None
     shards: int = 0
     origin: dict[str, Any] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    unread: list[int] = field(default_factory=list)
 
     def binding(self) -> dict[str, Any]:
         """The part that may not differ within one layer."""

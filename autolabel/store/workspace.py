@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from autolabel.errors import AutolabelError
-from autolabel.store.files import not_writable, write_atomic
+from autolabel.store.draft import Again, Draft, make_draft, nothing_again, put_away, swap
+from autolabel.store.files import not_writable, retire, write_atomic
 from autolabel.store.layer import EMBED, STUDENT, Layer
 from autolabel.store.manifest import Manifest, differences
+from autolabel.store.states import LayerState, states_of
 
 GROUPS = (EMBED, STUDENT)
 LOCK = ".lock"
-
-
-@dataclass(frozen=True)
-class LayerState:
-    """How a layer stands: see `Workspace.states`."""
-
-    layer: Layer
-    source: str | None
-    shards: int
-    missing: int
-    stale: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left to do."""
-        return not self.missing and not self.stale
 
 
 class Workspace:
@@ -45,12 +31,17 @@ class Workspace:
 
     def layer(self, name: str) -> Layer:
         """The layer of that name, which need not exist."""
-        return Layer(self.path / name, name)
+        layer = Layer(self.path / name, name)
+        if not layer.exists and layer.path.with_name(f".{layer.path.name}.old").exists():
+            self._settle()
+        return layer
 
     def layers(self) -> list[Layer]:
         """The layers that exist, sources before what was made from them, then by name."""
         if not self.path.is_dir():
             return []
+        if self._half_swapped():
+            self._settle()
         patterns = ["[!.]*/manifest.json", *(f"{g}/[!.]*/manifest.json" for g in GROUPS)]
         folders = [p.parent for pattern in patterns for p in self.path.glob(pattern)]
         names = [p.relative_to(self.path).as_posix() for p in sorted(folders)]
@@ -109,20 +100,25 @@ class Workspace:
 
     def states(self) -> list[LayerState]:
         """How each layer stands against its source as that is now."""
-        states: dict[str, LayerState] = {}
-        for layer in self.layers():
-            manifest = layer.manifest
-            name = manifest.source["layer"] if manifest.source else None
-            have = layer.shards()
-            missing, stale = max(manifest.shards - len(have), 0), 0
-            if name is not None and name in states:
-                source = states[name]
-                to_do = layer.to_do(source.layer)
-                missing = len(set(to_do) - set(have)) + source.missing
-                # What is made from a stale shard is stale before that one is mended.
-                stale = max(len(set(to_do) & set(have)), min(source.stale, len(have)))
-            states[layer.name] = LayerState(layer, name, len(have), missing, stale)
-        return list(states.values())
+        return states_of(self.layers())
+
+    def state(self, name: str) -> LayerState:
+        """How one layer stands; only those that it comes from are looked at.
+
+        Raises:
+            AutolabelError: there is none of that name.
+        """
+        return states_of(reversed(self.ancestry(self.require(name))))[-1]
+
+    def ancestry(self, layer: Layer) -> list[Layer]:
+        """A layer and those that it was made from, as far as they are there, the newest first."""
+        found = [layer]
+        while (source := found[-1].manifest.source) is not None:
+            before = self.layer(source["layer"])
+            if not before.exists or before.name in [one.name for one in found]:
+                break
+            found.append(before)
+        return found
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -167,66 +163,104 @@ class Workspace:
         for pattern in (".*.tmp", "*/.*.tmp", *(f"{group}/*/.*.tmp" for group in GROUPS)):
             for stray in self.path.glob(pattern):
                 stray.unlink(missing_ok=True)
-        inside = [old for group in GROUPS for old in self.path.glob(f"{group}/.*.old")]
-        for old in [*self.path.glob(".*.old"), *inside]:
-            name = old.with_name(old.name[1:-4]).relative_to(self.path).as_posix()
-            if not self.layer(name).exists:
-                fresh = self._next(name)
-                (fresh.path if fresh.exists else old).rename(self.path / name)
-            shutil.rmtree(old, ignore_errors=True)
+        for old in self._beside(".*.old"):
+            final = old.with_name(old.name[1:-4])
+            if not (final / "manifest.json").is_file():
+                fresh = self._next(final.relative_to(self.path).as_posix())
+                with suppress(OSError):
+                    final.rmdir()
+                (fresh.path if _is_whole(fresh) else old).rename(final)
+            put_away(old)
+        for gone in self._beside(".*.gone-*"):
+            retire(gone)
+
+    def _beside(self, pattern: str) -> list[Path]:
+        """The hidden folders of that pattern beside layers."""
+        inside = [path for group in GROUPS for path in self.path.glob(f"{group}/{pattern}")]
+        return [*self.path.glob(pattern), *inside]
+
+    def _half_swapped(self) -> bool:
+        olds = self._beside(".*.old")
+        return any(not (old.with_name(old.name[1:-4]) / "manifest.json").is_file() for old in olds)
+
+    def _settle(self) -> None:
+        """Let a swap come to its end, whether it is under way or was killed; readers lock nothing.
+
+        On a workspace that cannot be written to, what was killed stays as it is.
+        """
+        for _ in range(50):
+            if not self._half_swapped():
+                return
+            with suppress(Timeout, OSError), FileLock(self.path / LOCK, timeout=0):
+                self._recover()
+            time.sleep(0.02)
 
     def _next(self, name: str) -> Layer:
         path = self.path / name
         return Layer(path.with_name(f".{path.name}.next"), name)
 
-    def begin(self, name: str, manifest: Manifest, *, overwrite: bool) -> Layer:
-        """The layer to write into: the one that is there, or its hidden successor.
+    def draft(
+        self,
+        name: str,
+        manifest: Manifest,
+        wanted: Mapping[int, str],
+        *,
+        overwrite: bool,
+        again: Again = nothing_again,
+    ) -> Draft:
+        """What is left to do for a layer; nothing is written yet.
 
-        Call `finish` when its shards are complete. Settings that differ from those of the layer
-        that is there need `overwrite`; that layer stays readable until its successor is complete.
+        Settings that differ from those of the layer that is there need `overwrite`. That layer
+        stays as it is until all that differs is complete.
+
+        Args:
+            name: of the layer.
+            manifest: what it is to be bound to.
+            wanted: shard -> what its `source_digest` must be.
+            overwrite: whether other settings may replace those of the layer that is there.
+            again: which shards of a layer are to be done again although they fit.
+
+        Raises:
+            AutolabelError: settings differ and `overwrite` is False, or nothing is wanted of a
+                layer that has shards.
+        """
+        final = self.layer(name)
+        if not wanted and final.shards():
+            raise AutolabelError(
+                f"there is nothing to make {name}/ of, and it holds labels",
+                hint=f"autolabel status {self.path} shows the layers",
+            )
+        return make_draft(
+            final, self._next(name), manifest, wanted, overwrite=overwrite, again=again
+        )
+
+    def begin(self, name: str, manifest: Manifest, *, overwrite: bool) -> Layer:
+        """The layer to write into, where what its shards are made of is not looked at.
+
+        It is the one that is there, or where settings differ its hidden successor; call `finish`
+        when its shards are complete.
 
         Raises:
             AutolabelError: settings differ and `overwrite` is False.
         """
         layer, fresh = self.layer(name), self._next(name)
-        if layer.exists:
-            changed = differences(layer.manifest, manifest)
-            if not changed:
-                if fresh.path.exists():
-                    shutil.rmtree(fresh.path)
-                return self._bind(layer, manifest)
-            if not overwrite:
-                raise AutolabelError(
-                    f"{name}/ was made with {'; '.join(changed)}",
-                    hint="pass --overwrite to make it anew, or --workspace with another folder",
-                )
+        if layer.exists and differences(layer.manifest, manifest):
             layer = fresh
-            if layer.exists and differences(layer.manifest, manifest):
-                shutil.rmtree(layer.path)
-        return self._bind(layer, manifest)
-
-    def _bind(self, layer: Layer, manifest: Manifest) -> Layer:
-        if not layer.exists and any(layer.path.glob("part-*.parquet")):
-            raise AutolabelError(
-                f"{layer.path} holds shards without a manifest.json to say what made them",
-                hint=f"move {layer.path} away and run the same command again",
-            )
-        try:
-            layer.path.mkdir(parents=True, exist_ok=True)
-            if not layer.exists or layer.manifest != manifest:
-                layer.write_manifest(manifest)
-        except OSError as e:
-            raise not_writable(layer.path, e) from e
-        return layer
+        wanted = {index: layer.source_digest(index) for index in layer.shards()}
+        draft = make_draft(
+            self.layer(name), fresh, manifest, wanted, overwrite=overwrite, again=nothing_again
+        )
+        return draft.begin()
 
     def finish(self, layer: Layer) -> Layer:
         """Put a complete hidden successor in the place of the layer that it replaces."""
         final = self.layer(layer.name)
-        if layer.path == final.path:
-            return final
-        old = final.path.with_name(f".{final.path.name}.old")
-        if final.path.exists():
-            final.path.rename(old)
-        layer.path.rename(final.path)
-        shutil.rmtree(old, ignore_errors=True)
+        layer.note_shards()
+        if layer.path != final.path:
+            swap(layer, final)
         return final
+
+
+def _is_whole(layer: Layer) -> bool:
+    """Whether a successor was complete when its swap began."""
+    return layer.exists and len(layer.shards()) >= layer.manifest.shards

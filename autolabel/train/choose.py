@@ -29,6 +29,7 @@ class ChosenLayer(Layer):
 
     def __init__(self, layer: Layer, aside: Mapping[str, str]) -> None:
         super().__init__(layer.path, layer.name)
+        self.hold_as(layer)
         self.aside = aside
 
     def records(self) -> Iterator[Record]:

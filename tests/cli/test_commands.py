@@ -205,9 +205,13 @@ def test_unfinished_labels_are_not_passed_off_as_whole(
     assert "warning" not in run("export", workspace, "--out", tmp_path / "whole").err
     make_photos(photos, 7)
     run("ingest", photos, "-w", workspace)
-    done = run("export", workspace, "--out", tmp_path / "part")
+    part = ["export", workspace, "--out", tmp_path / "part"]
+    refused = run(*part)
+    assert refused.status == 1
+    assert "detect/ is unfinished: 1 of 2 shards" in refused.err
+    done = run(*part, "--allow-unfinished")
     assert done.status == 0
-    assert "warning: detect/ lacks 1 shards" in done.err
+    assert "warning: detect/ is unfinished: 1 of 2 shards; 2 images are left out" in done.err
 
 
 def test_models_lists_names(run: Run) -> None:

@@ -170,4 +170,4 @@ def test_a_damaged_shard_is_named(
     status, error, hint = refused(run, first, workspace, *rest)
     assert status == 1
     assert str(shard) in error
-    assert "delete part-00000.parquet and run the stage detect again" in hint
+    assert "delete part-00000.parquet and run autolabel detect again" in hint

@@ -26,7 +26,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Embed:
 
 
 def scanned(stage: Embed, name: str, boxes: list[list[float]]) -> Record:
-    (record,) = [Scan(stage.source_root).prepare(Record("", name))]
+    (record,) = [Scan(stage.photos.root).prepare(Record("", name))]
     objects = Objects.create(["cat"] * len(boxes), [1] * len(boxes), np.reshape(boxes, (-1, 4)))
     return replace(record, split="pool", objects=objects)
 
@@ -41,7 +41,7 @@ def test_each_object_and_the_image_get_a_vector(stage: Embed) -> None:
     assert second.vectors is not None
     assert first.vectors[CROPS].shape == (2, stage.embedder.dimensions)
     assert second.vectors[CROPS].shape == (1, stage.embedder.dimensions)
-    pixels = np.array(Image.open(stage.source_root / "0000.png"))
+    pixels = np.array(Image.open(stage.photos.root / "0000.png"))
     alone = stage.embedder.embed_images(
         [square_crop(pixels, [40, 10, 90, 60], 0.2), square_crop(pixels, [0, 0, 96, 64], 0)]
     )

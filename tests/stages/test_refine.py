@@ -167,7 +167,7 @@ def test_the_encoder_runs_once_for_each_image_with_kept_boxes(
     layer = workspace.begin(
         "refine", bound_to(Manifest(stage="refine", settings={}), source), overwrite=True
     )
-    tasks = tasks_from(source, layer)
+    tasks = tasks_from(source, layer.to_do(source))
     local.run(lambda: stage, layer, tasks, Progress(), batch_size=4)
     kept = [int(record.objects.keep.sum()) for record in source.records()]
     assert 0 in kept

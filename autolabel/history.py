@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from autolabel import __version__
 from autolabel.config import Config, DetectConfig, FilterConfig, IngestConfig, RefineConfig
 from autolabel.config.train import TrainConfig
+from autolabel.ontology import Ontology
 from autolabel.store import Counts, Layer, Manifest, Workspace
 
 OPTIONS: Mapping[str, type[Config]] = {
@@ -101,23 +104,70 @@ def _models(manifest: Manifest) -> Iterator[Model]:
 
 def commands(workspace: Workspace, newest: Layer) -> list[str]:
     """The commands that make the same layers again."""
-    lines = []
+    made = [layer for layer in workspace.ancestry(newest) if layer.manifest.stage in OPTIONS]
+    return [command(workspace, layer) for layer in reversed(made)]
+
+
+def finishing(workspace: Workspace, layer: Layer) -> str:
+    """The commands that bring a layer and what it was made from up to date, as typed in a shell."""
+    left = [one for one in reversed(workspace.ancestry(layer))
+            if not workspace.state(one.name).complete]  # fmt: skip
+    made = [one for one in left if one.manifest.stage in OPTIONS]
+    if len(made) < len(left) and not any(one.name == "images" for one in made):
+        made = [workspace.layer("images"), *made]  # a scan that was stopped is ingest's
+    return " && ".join(command(workspace, one) for one in made)
+
+
+def command(workspace: Workspace, layer: Layer) -> str:
+    """The command that makes a layer again, or goes on with it where it was stopped."""
     home = str(workspace.path)
-    for run in stage_runs(workspace, newest):
-        manifest = workspace.layer(run.layer).manifest
-        words = ["autolabel", run.stage, home]
-        if run.stage == "ingest":
-            words = ["autolabel", "ingest", str(manifest.source_root), "--workspace", home]
-            words += _flags("holdout", manifest.origin.get("holdout", ()))
-        if run.stage == "detect":
-            words += _flags("ontology", f"{home}/ontology.yaml")
-        for name in OPTIONS[run.stage].model_fields:
-            if name in ("model", "clip", "dinov2", "examples"):
-                words += _flags(name, manifest.origin.get(name) or ())
-            elif name in run.changed:
-                words += _flags(name, run.changed[name])
-        lines.append(shlex.join(words))
-    return lines
+    if not layer.exists:
+        return shlex.join(["autolabel", "ingest", *_sources(workspace), "--workspace", home])
+    manifest = layer.manifest
+    stage, settings = manifest.stage, manifest.settings
+    words = ["autolabel", stage, home]
+    if stage == "ingest":
+        words = ["autolabel", "ingest", *_sources(workspace), "--workspace", home]
+        words += _flags("holdout", manifest.origin.get("holdout", ()))
+    if stage == "detect":
+        words += _prompts(workspace, settings.get("ontology"))
+    if manifest.source and manifest.source["layer"] != _usual_source(workspace, stage):
+        words += ["--from", manifest.source["layer"]]
+    changed = changed_settings(OPTIONS[stage], settings)
+    for name in OPTIONS[stage].model_fields:
+        if name in ("model", "clip", "dinov2", "examples"):
+            words += _flags(name, manifest.origin.get(name) or ())
+        elif name in changed and name not in ("holdout", "ontology"):  # said above
+            words += _flags(name, changed[name])
+    if manifest.version != __version__:
+        words.append("--overwrite")
+    return shlex.join(words)
+
+
+def _sources(workspace: Workspace) -> list[str]:
+    scan = workspace.layer("scan" if workspace.layer("scan").exists else "images").manifest
+    return list(scan.origin.get("source") or [str(scan.source_root)])
+
+
+def _usual_source(workspace: Workspace, stage: str) -> str:
+    if stage == "filter":
+        return "refine" if workspace.layer("refine").exists else "detect"
+    return {"ingest": "scan", "detect": "images", "refine": "detect"}[stage]
+
+
+def _prompts(workspace: Workspace, ontology: Any) -> list[str]:
+    """The file that the workspace keeps, or where that is another one, what is looked for."""
+    file = workspace.path / "ontology.yaml"
+    try:
+        if yaml.safe_load(file.read_text("utf-8")) == ontology or not ontology:
+            return ["--ontology", str(file)]
+    except (OSError, ValueError, yaml.YAMLError):
+        pass
+    wanted = Ontology.from_mapping(ontology)
+    words = []
+    for name, prompts in wanted.classes.items():
+        words += ["--prompt", name if prompts == (name,) else f"{name}={', '.join(prompts)}"]
+    return words + _flags("negative", wanted.negatives)
 
 
 def train_command(workspace: Workspace, settings: Mapping[str, Any]) -> str:

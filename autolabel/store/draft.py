@@ -1,0 +1,199 @@
+"""A layer as it is to become: what of it is there, what is left, and where that is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from autolabel.errors import AutolabelError
+from autolabel.store.files import not_writable, retire, share, sync_folder
+from autolabel.store.layer import Layer
+from autolabel.store.manifest import Manifest, differences
+
+Again = Callable[[Layer, Collection[int]], Collection[int]]
+"""Of a layer's shards whose source is as it was, those to do again nevertheless."""
+
+
+def nothing_again(layer: Layer, fitting: Collection[int]) -> Collection[int]:
+    """What has been done stays."""
+    return ()
+
+
+@dataclass
+class Draft:
+    """The way from a layer that is there, or is not, to the one that is wanted.
+
+    On disk nothing changes before `begin`. Shards that are only missing are added to the layer in
+    its place; where a shard would change or go, all is written into a hidden successor, which
+    `finish` puts into the place of the layer.
+
+    Attributes:
+        final: the layer in its place.
+        layer: where shards are written: `final`, or its successor.
+        manifest: of the layer that is wanted.
+        to_do: shards to write, in order.
+        again: those of them that `final` has, made from the same source.
+        shared: shards of `final` that stay.
+        kept: shards of a successor that was left half made, which stay.
+    """
+
+    final: Layer
+    layer: Layer
+    manifest: Manifest
+    to_do: list[int]
+    again: frozenset[int] = frozenset()
+    shared: frozenset[int] = frozenset()
+    kept: frozenset[int] = frozenset()
+    _begun: bool = field(default=False, init=False)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the layer only grows."""
+        return self.layer.path == self.final.path
+
+    def begin(self) -> Layer:
+        """Make the folder and its manifest; the layer to write the shards of `to_do` into.
+
+        Raises:
+            AutolabelError: it cannot be written.
+        """
+        try:
+            if self.in_place:
+                self._bind(self.final, self.kept)
+            else:
+                self._begin_successor()
+        except OSError as e:
+            raise not_writable(self.layer.path, e) from e
+        self._begun = True
+        return self.layer
+
+    def _begin_successor(self) -> None:
+        layer = self.layer
+        if not layer.exists or differences(layer.manifest, self.manifest):
+            shutil.rmtree(layer.path, ignore_errors=True)
+        layer.path.mkdir(parents=True, exist_ok=True)
+        for index in set(layer.shards()) - self.kept:
+            layer.shard_path(index).unlink()
+        self._bind(layer, self.kept)
+        for index in sorted(self.shared):
+            share(self.final.shard_path(index), layer.shard_path(index))
+
+    def _bind(self, layer: Layer, sound: Collection[int]) -> None:
+        """Write the manifest, with what is noted of the sound shards."""
+        layer.path.mkdir(parents=True, exist_ok=True)
+        digests: dict[str, str] = {}
+        unread: set[int] = set()
+        for holder, indices in ((self.final, self.shared), (layer, sound)):
+            if not holder.exists:
+                continue
+            noted = holder.manifest
+            digests |= {k: v for k, v in noted.digests.items() if int(k) in indices}
+            unread |= {index for index in noted.unread if index in indices}
+        ordered = {k: digests[k] for k in sorted(digests, key=int)}
+        manifest = replace(self.manifest, digests=ordered, unread=sorted(unread))
+        if not layer.exists or layer.manifest != manifest:
+            layer.write_manifest(manifest)
+
+    def note(self) -> None:
+        """Note what was written, as far as the disk lets; for a run that ends before its end."""
+        if self._begun:
+            with suppress(OSError, AutolabelError):
+                self.layer.note_shards()
+
+    def finish(self) -> Layer:
+        """The complete layer in its place.
+
+        Raises:
+            AutolabelError: it cannot be written.
+        """
+        try:
+            self.layer.note_shards()
+            if not self.in_place:
+                self._carry_over()
+                swap(self.layer, self.final)
+        except OSError as e:
+            raise not_writable(self.layer.path, e) from e
+        return self.final
+
+    def _carry_over(self) -> None:
+        """Files beside the shards, such as what was fitted on them, stay with the same settings."""
+        if not self.final.exists or differences(self.final.manifest, self.manifest):
+            return
+        for path in sorted(self.final.path.iterdir()):
+            target = self.layer.path / path.name
+            mine = path.suffix == ".parquet" or path.name.startswith(".") or not path.is_file()
+            if not mine and not target.exists():
+                share(path, target)
+
+
+def make_draft(
+    final: Layer,
+    fresh: Layer,
+    manifest: Manifest,
+    wanted: Mapping[int, str],
+    *,
+    overwrite: bool,
+    again: Again,
+) -> Draft:
+    """See `Workspace.draft`; `fresh` is the hidden successor of `final`, which need not exist."""
+    shared: frozenset[int] = frozenset()
+    redone: frozenset[int] = frozenset()
+    if not final.exists:
+        if any(final.path.glob("part-*.parquet")):
+            raise AutolabelError(
+                f"{final.path} holds shards without a manifest.json to say what made them",
+                hint=f"move {final.path} away and run the same command again",
+            )
+        return Draft(final, final, manifest, sorted(wanted))
+    changed = differences(final.manifest, manifest)
+    if changed and not overwrite:
+        raise AutolabelError(
+            f"{final.name}/ was made with {'; '.join(changed)}",
+            hint="pass --overwrite to make it anew, or --workspace with another folder",
+        )
+    if not changed:
+        fitting = _fitting(final, wanted)
+        redone = fitting & frozenset(again(final, fitting))
+        shared = fitting - redone
+        if shared == frozenset(final.shards()):
+            return Draft(final, final, manifest, sorted(set(wanted) - shared), kept=shared)
+    kept: frozenset[int] = frozenset()
+    if fresh.exists and not differences(fresh.manifest, manifest):
+        kept = _fitting(fresh, wanted)
+        kept -= frozenset(again(fresh, kept))
+    shared -= kept
+    to_do = sorted(set(wanted) - shared - kept)
+    return Draft(final, fresh, manifest, to_do, redone & set(to_do), shared, kept)
+
+
+def _fitting(layer: Layer, wanted: Mapping[int, str]) -> frozenset[int]:
+    """The shards that were made from what is there now."""
+    return frozenset(
+        index for index in layer.shards() if layer.source_digest(index) == wanted.get(index)
+    )
+
+
+def swap(layer: Layer, final: Layer) -> None:
+    """Put a complete successor in the place of the layer before; who reads that one goes on.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    old = final.path.with_name(f".{final.path.name}.old")
+    if final.path.exists():
+        final.path.rename(old)
+    layer.path.rename(final.path)
+    sync_folder(final.path.parent)
+    put_away(old)
+
+
+def put_away(old: Path) -> None:
+    """Delete a replaced folder; one that is still read gets a name for the next `lock` to clear."""
+    if old.exists() and not retire(old):
+        name = old.name.removesuffix(".old")
+        taken = {path.name for path in old.parent.glob(f"{name}.gone-*")}
+        free = next(n for n in range(len(taken) + 1) if f"{name}.gone-{n}" not in taken)
+        old.rename(old.with_name(f"{name}.gone-{free}"))
