@@ -258,8 +258,25 @@ def test_without_a_vocabulary_one_error_and_one_hint(
     ],
 )
 def test_places_where_the_vocabulary_is_found(save: Save, golden: Golden, place: Path) -> None:
-    """In the cache no list of the repository's other files is there, as after `hf download`."""
     check_equal_to_the_original(load(save(golden.state, place)), golden)
+
+
+def test_the_vocabulary_that_the_hint_has_fetched_is_found_offline(
+    save: Save, golden: Golden, tmp_path: Path
+) -> None:
+    """`hf download ID FILE...` leaves the files, and a list of those that it was not asked for."""
+    commit, home = "a" * 40, tmp_path / "hub/models--google-bert--bert-base-uncased"
+    path = save(golden.state, Path(f"../hub/{home.name}/snapshots/{commit}/vocab.txt"))
+    (home / "refs").mkdir()
+    (home / "refs/main").write_text(commit, "utf-8")
+    entries = {
+        name: {"size": 1, "blob_id": "b" * 40} for name in ("vocab.txt", "pytorch_model.bin")
+    }
+    (home / "trees").mkdir()
+    (home / f"trees/{commit}.json").write_text(
+        json.dumps({"format_version": 1, "files": entries}), "utf-8"
+    )
+    check_equal_to_the_original(load(path), golden)
 
 
 @pytest.mark.parametrize("spoil", [lambda words: words[:-1], lambda words: words[::-1]])
