@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -47,21 +50,8 @@ def load(
             numbers, or some are missing: transformers would fill them with random numbers.
     """
     try:
-        config = _config(located.path)
-        # Left to itself, the library asks on the terminal whether a checkpoint's code may run.
-        processor = processor_class.from_pretrained(
-            located.path, local_files_only=True, trust_remote_code=False, **config
-        )
-        model, info = model_class.from_pretrained(
-            located.path,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=not pickled(located.path),
-            weights_only=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-            **config,
-        )
+        with _network_off():
+            processor, model, info = _read(located.path, processor_class, model_class)
     except ImportError as e:
         raise _package_missing(located.name, e) from e
     except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError, SafetensorError) as e:
@@ -79,6 +69,41 @@ def load(
         )
     refuse_not_finite(weights_of(model), located.name)
     return processor, model.to(device).eval()
+
+
+def _read(folder: Path, processor_class: Any, model_class: Any) -> tuple[Any, Any, Any]:
+    """Processor, model and what the library says of the weights."""
+    config = _config(folder)
+    # Left to itself, the library asks on the terminal whether a checkpoint's code may run.
+    processor = processor_class.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False, **config
+    )
+    model, info = model_class.from_pretrained(
+        folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=not pickled(folder),
+        weights_only=True,
+        dtype=torch.float32,
+        output_loading_info=True,
+        **config,
+    )
+    return processor, model, info
+
+
+@contextmanager
+def _network_off() -> Iterator[None]:
+    """All that is needed is on disk; where the library asks the hub even so, it is told no.
+
+    So a network that is down ends nothing, and one that is slow costs nothing.
+    """
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _package_missing(model: str, error: ImportError) -> AutolabelError:

@@ -202,14 +202,15 @@ def pull(hub_id: str, say: Callable[[str], None] = lambda line: None) -> Pulled:
     known = _pinned(hub_id)
     main = _main(hub_id)
     begun = main if (home(hub_id) / "snapshots" / main).is_dir() else ""
+    files: list[Stated] = []
     try:
         files = _stated(hub_id, (known[0] if known else begun) or None)
         fetched = _files(hub_id, files, say)
     except AutolabelError:
         raise
     except Exception as e:  # the client raises what its HTTP library does
-        if isinstance(e, OSError) and e.errno is not None:
-            raise  # the disk's, not the network's
+        if files and isinstance(e, OSError) and e.errno is not None:
+            raise  # the disk's, not the network's: nothing is written before
         raise _refused(hub_id, e) from e
     names, commit = [one.name for one in files], files[0].commit
     _pin(hub_id, commit, names)

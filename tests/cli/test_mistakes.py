@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,42 @@ def test_a_damaged_shard_is_named(
     assert status == 1
     assert str(shard) in error
     assert "delete part-00000.parquet and run autolabel detect again" in hint
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["models", "pull", "grounding-dino-tiny"],
+        ["detect", "{ws}", "--prompt", "cat", "--model", "owner/name"],
+        ["detect", "{ws}", "--prompt", "cat"],
+    ],
+)
+@pytest.mark.parametrize("trouble", ["no route", "no name", "no certificates"])
+def test_a_network_that_is_down(
+    run: Run,
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    trouble: str,
+) -> None:
+    import huggingface_hub
+
+    def unreachable(*args: object, **options: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    def nameless(*args: object, **options: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    huggingface_hub.close_session()  # a client of an earlier test has its certificates
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("autolabel.registry.download.pause", lambda seconds, stop: None)
+    monkeypatch.setattr(socket, "getaddrinfo", nameless if trouble == "no name" else unreachable)
+    if trouble == "no certificates":
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    status, error, hint = refused(run, *[a.replace("{ws}", str(workspace)) for a in command])
+    assert status == 1
+    assert "the hub does not answer" in error
+    assert "autolabel models pull" in hint
+    huggingface_hub.close_session()

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
+import socket
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -67,3 +70,25 @@ def test_weights_of_another_program_beside_those_that_are_read(tmp_path: Path) -
     whole.rename(folder / "open_clip_model.safetensors")
     found = registry.load(registry.locate("image", str(folder)), "cpu").embed_images(photo)
     assert np.array_equal(found, expected)
+
+
+class Chatty:
+    """A processor class of the library that asks the hub, though its files are here."""
+
+    @classmethod
+    def from_pretrained(cls, *args: object, **options: object) -> None:
+        huggingface_hub.HfApi().model_info("owner/name")
+
+
+def test_a_library_that_asks_the_hub_is_told_no(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*args: object, **options: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    located = Located("image", "small", tmp_path, "sha256:0")
+    with pytest.raises(AutolabelError, match="model small does not load"):
+        loading.load(located, Chatty, Chatty, loading.torch.device("cpu"))
+    assert huggingface_hub.constants.HF_HUB_OFFLINE is False
