@@ -80,8 +80,8 @@ def test_files_that_are_no_pipeline(tmp_path: Path) -> None:
 def test_flags_are_named_as_typed() -> None:
     with pytest.raises(UsageError, match=r"^--box-threshold cannot be 2"):
         build(DetectConfig, {"box_threshold": "2"}, flags=True)
-    with pytest.raises(UsageError, match=r"^--batch-size cannot be 0"):
-        build(EngineConfig, {"batch_size": "0"}, flags=True)
+    with pytest.raises(UsageError, match=r"^--batch-size cannot be -1"):
+        build(EngineConfig, {"batch_size": "-1"}, flags=True)
     with pytest.raises(UsageError, match=r"^--class-threshold cannot be"):
         build(DetectConfig, {"class_threshold": {"cat": "7"}}, flags=True)
 

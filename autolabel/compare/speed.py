@@ -22,7 +22,7 @@ from autolabel import pipeline, registry
 from autolabel.compare.aside import filter_config
 from autolabel.compare.students import MAX_OBJECTS, Entrant, load
 from autolabel.config import DetectConfig, EngineConfig, RefineConfig
-from autolabel.engine.base import Stage
+from autolabel.engine.base import Stage, batch_size_of
 from autolabel.engine.local import cores
 from autolabel.filtering.gather import TASKS
 from autolabel.ontology import Ontology
@@ -135,7 +135,7 @@ def _machine(engine: EngineConfig) -> dict[str, Any]:
         "processor": machine.processor(device),
         "cores": cores(),
         "threads": machine.threads(),
-        "batch_size": engine.batch_size,
+        "batch_size": engine.batch_size or None,  # each model its own
     }
 
 
@@ -233,8 +233,9 @@ _Round = Mapping[str, float]
 
 def _in_turns(calls: Mapping[str, _Call], batch_size: int) -> list[_Round]:
     """Time each of them in turn, several times over, after a first batch that is not counted."""
+    sizes = {name: batch_size_of(one.call, batch_size) for name, one in calls.items()}
     batches = {
-        name: [one.items[i : i + batch_size] for i in range(0, len(one.items), batch_size)]
+        name: [one.items[i : i + sizes[name]] for i in range(0, len(one.items), sizes[name])]
         for name, one in calls.items()
     }
     for name, one in calls.items():

@@ -14,7 +14,7 @@ from autolabel.reading import parse_json
 
 
 class EngineConfig(Config):
-    """How stages run; none of it changes what they find."""
+    """How stages run; none of it changes what they find, but for the rounding of floats."""
 
     engine: Literal["local", "ray"] = Field(
         "local",
@@ -27,7 +27,14 @@ class EngineConfig(Config):
         description="Where models run: auto, cpu, cuda, cuda:N or mps; as in yolo, N is short for "
         "cuda:N, and -1 is the CUDA device with most free memory.",
     )
-    batch_size: int = Field(4, ge=1, le=4096, description="Images per forward pass of a model.")
+    batch_size: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="Images per forward pass of a model; those of one input size go together. 0 "
+        "follows the device: on a CPU 1, and 8 for small models; on a GPU as many as half its free "
+        "memory holds, 16 at most.",
+    )
     workers: int = Field(
         0, ge=0, le=256, description="Threads that read images ahead; 0 is one per core."
     )
@@ -66,7 +73,11 @@ class IngestConfig(Config):
         0.0, ge=0, description="Exclude images whose longer side is more times the shorter; 0: off."
     )
     shard_size: int = Field(
-        128, ge=1, le=100_000, description="Images per shard: what a crash can cost."
+        128,
+        ge=1,
+        le=100_000,
+        description="Images per shard, the files that a layer is made of. A stop costs seconds of "
+        "work, whatever their number.",
     )
     prune: bool = Field(
         False,

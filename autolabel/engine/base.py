@@ -43,6 +43,26 @@ class Sorted(Protocol):
 
 
 @runtime_checkable
+class Sized(Protocol):
+    """A stage that says how many records a call should have where the user does not."""
+
+    batch_size: int
+
+
+UNTOLD = 8
+"""Records of a call where neither the user nor the stage says how many."""
+
+
+def batch_size_of(stage: object, asked: int) -> int:
+    """Records of one call of a stage; 0 asks for what suits the stage.
+
+    >>> batch_size_of(object(), 0), batch_size_of(object(), 3)
+    (8, 3)
+    """
+    return asked or (stage.batch_size if isinstance(stage, Sized) else UNTOLD)
+
+
+@runtime_checkable
 class Stamped(Protocol):
     """A stage whose records do not say which content of a file they are about."""
 

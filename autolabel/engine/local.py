@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from autolabel.engine.base import Begin, Progress, Sorted, Stage, Task
+from autolabel.engine.base import Begin, Progress, Sorted, Stage, Task, batch_size_of
 from autolabel.engine.journal import Journal, clear
 from autolabel.errors import AutolabelError
 from autolabel.store import REFUSED, Layer, not_writable
@@ -72,7 +72,7 @@ def run(
         layer: where the shards are written; a call that gives it comes after `make_stage`.
         tasks: the shards to do.
         progress: updated after every batch.
-        batch_size: records per call of the stage.
+        batch_size: records per call of the stage; 0 is what suits it.
         workers: threads that prepare records; 0 is one per core.
 
     Raises:
@@ -98,6 +98,7 @@ def do(
 ) -> None:
     """Do some of the shards of a layer; those that fail are told in `progress` alone."""
     workers = workers or cores()
+    batch_size = batch_size_of(stage, batch_size)
     with (
         ThreadPoolExecutor(workers, "prepare") as pool,
         ThreadPoolExecutor(1, "write") as writer,

@@ -17,7 +17,15 @@ NEGATIVE = ""
 
 
 class Detector(Protocol):
-    """Finds the objects that prompts name."""
+    """Finds the objects that prompts name.
+
+    What it finds in an image is what it would find in that image alone.
+
+    Attributes:
+        batch_size: images of one call where the user names no number, for speed and memory.
+    """
+
+    batch_size: int
 
     def detect(
         self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
@@ -75,6 +83,11 @@ class Segmented:
         return cls((), np.zeros(0, np.float32), np.zeros(0, np.float32))
 
 
+def batch_size_of(model: object) -> int:
+    """How many images a call of a model should have; 1 where a plugin's does not say."""
+    return int(getattr(model, "batch_size", 1))
+
+
 class Segmenter(Protocol):
     """Turns boxes into masks."""
 
@@ -100,9 +113,15 @@ class Segmenter(Protocol):
 
 
 class Embedder(Protocol):
-    """Turns crops into vectors that are close where the crops look alike."""
+    """Turns crops into vectors that are close where the crops look alike.
+
+    Attributes:
+        dimensions: of a vector.
+        batch_size: images, whose crops are many more, of one call where the user names no number.
+    """
 
     dimensions: int
+    batch_size: int
 
     def embed_images(self, crops: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
         """Embed crops.

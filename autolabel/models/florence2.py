@@ -21,7 +21,7 @@ from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
 from autolabel.errors import AutolabelError
 from autolabel.models.alike import Inputs, in_sizes
-from autolabel.models.device import resolve
+from autolabel.models.device import batch_size, resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, label, merge, refuse_long
 from autolabel.ontology import Ontology
@@ -57,6 +57,7 @@ class Florence2:
         self.processor, self.model = load(
             located, AutoProcessor, Florence2ForConditionalGeneration, self.device
         )
+        self.batch_size = batch_size(self.model, self.device)
         tokenizer = self.processor.tokenizer
         vocabulary = tokenizer.get_vocab()
         self.bins = {vocabulary.get(f"<loc_{n}>", -1 - n): n for n in range(BINS)}

@@ -25,7 +25,7 @@ from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from autolabel.errors import AutolabelError
 from autolabel.models.alike import Inputs, in_sizes, input_size
-from autolabel.models.device import resolve
+from autolabel.models.device import batch_size, resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, best_of, merge, sizes_wh, split, to_xyxy
 from autolabel.ontology import Ontology
@@ -70,6 +70,7 @@ class GroundingDino:
         self.processor, self.model = load(
             located, AutoProcessor, AutoModelForZeroShotObjectDetection, self.device
         )
+        self.batch_size = batch_size(self.model, self.device)
         self._passes: tuple[str, list[Pass]] = ("", [])
 
     def detect(

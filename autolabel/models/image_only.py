@@ -12,7 +12,7 @@ import torch
 from transformers import AutoImageProcessor, AutoModel
 
 from autolabel.models.alike import Inputs
-from autolabel.models.device import resolve
+from autolabel.models.device import batch_size, resolve
 from autolabel.models.embedding import Vectors, in_passes
 from autolabel.models.loading import load
 from autolabel.registry import Located
@@ -61,6 +61,7 @@ class ImageOnly:
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
         self.processor, self.model = load(located, AutoImageProcessor, AutoModel, self.device)
+        self.batch_size = batch_size(self.model, self.device)
         self.features = FEATURES[self.model.config.model_type]
         config = self.model.config
         self.dimensions = int(getattr(config, "hidden_size", 0) or config.hidden_sizes[-1])

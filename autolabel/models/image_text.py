@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoProcessor
 from autolabel.errors import AutolabelError
 from autolabel.models.alike import Inputs
 from autolabel.models.base import Scoring
-from autolabel.models.device import resolve
+from autolabel.models.device import batch_size, resolve
 from autolabel.models.embedding import Vectors, in_passes, unit
 from autolabel.models.loading import load
 from autolabel.registry import Located
@@ -46,6 +46,7 @@ class ImageText:
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
         self.processor, self.model = load(located, AutoProcessor, AutoModel, self.device)
+        self.batch_size = batch_size(self.model, self.device)
         config = self.model.config
         self.dimensions = int(
             getattr(config, "projection_dim", 0) or config.text_config.projection_size

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModelForZeroShotObjectDetection, OmDetTurboProcessor
 
 from autolabel.models.alike import Inputs, in_sizes, input_size
-from autolabel.models.device import resolve
+from autolabel.models.device import batch_size, resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, best_of, merge, sizes_wh, split, to_xyxy
 from autolabel.ontology import Ontology
@@ -50,6 +50,7 @@ class OmDetTurbo:
         self.processor, self.model = load(
             located, OmDetTurboProcessor, AutoModelForZeroShotObjectDetection, self.device
         )
+        self.batch_size = batch_size(self.model, self.device)
         self._passes: tuple[str, list[Pass]] = ("", [])
 
     def detect(

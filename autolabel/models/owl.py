@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from autolabel.models.alike import Inputs, in_sizes
-from autolabel.models.device import resolve
+from autolabel.models.device import batch_size, resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, best_of, refuse_long, sizes_wh, to_xyxy
 from autolabel.ontology import Ontology
@@ -48,6 +48,7 @@ class Owl:
         self.processor, self.model = load(
             located, AutoProcessor, AutoModelForZeroShotObjectDetection, self.device
         )
+        self.batch_size = batch_size(self.model, self.device)
         self.towers = getattr(self.model, self.model.config.model_type)
         self._texts: tuple[str, list[Pair], torch.Tensor] = ("", [], torch.zeros(0))
 

@@ -21,7 +21,7 @@ from autolabel import registry
 from autolabel.errors import AutolabelError
 from autolabel.models.alike import by_key
 from autolabel.models.checked_pickle import load_network
-from autolabel.models.device import resolve
+from autolabel.models.device import batch_size, resolve
 from autolabel.models.prompts import Pair, best_of
 from autolabel.models.quiet_ultralytics import load_ultralytics
 from autolabel.ontology import Ontology
@@ -73,6 +73,7 @@ class YoloText:
                 hint="use the file as published, before fuse or export",
             )
         self.network = network.float().eval().fuse(verbose=False).to(self.device)
+        self.batch_size = batch_size(self.network, self.device)
         side = int((checkpoint.get("train_args") or {}).get("imgsz") or 640)
         stride = max(int(network.stride.max()), 32)
         self.fit = LetterBox((side, side), auto=True, stride=stride)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from autolabel import registry
 from autolabel.config import DetectConfig
-from autolabel.models.base import NEGATIVE, Batching, Detector
+from autolabel.models.base import NEGATIVE, Batching, Detector, batch_size_of
 from autolabel.ontology import Ontology
 from autolabel.ops.boxes import clip_boxes
 from autolabel.stages.pixels import Photos
@@ -45,6 +45,7 @@ class Detect:
         self.photos = Photos(source_root)
         _supervision()  # before the threads start, whose warnings this import would touch
         self.detector: Detector = registry.load(located, device)
+        self.batch_size = batch_size_of(self.detector)
 
     def wants(self, record: Record) -> bool:
         """Images that can be read and belong to the pool."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel import registry
-from autolabel.models.base import Embedder, ImageTextEmbedder, Scoring
+from autolabel.models.base import Embedder, ImageTextEmbedder, Scoring, batch_size_of
 from autolabel.ontology import Ontology
 from autolabel.ops.crops import square_crop
 from autolabel.stages.pixels import Photos
@@ -42,6 +42,7 @@ class Embed:
         self.context = context
         self.photos = Photos(source_root)
         self.embedder: Embedder = registry.load(located, device)
+        self.batch_size = batch_size_of(self.embedder)
 
     def wants(self, record: Record) -> bool:
         """Images of the pool with objects; the others have no crops."""

@@ -35,6 +35,7 @@ class Refine:
     ) -> None:
         self.config = config
         self.photos = Photos(source_root)
+        self.batch_size = 1  # images go through the encoder one by one
         self.segmenter: Segmenter = registry.load(located, device)
 
     def wants(self, record: Record) -> bool:

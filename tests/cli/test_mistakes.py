@@ -82,7 +82,7 @@ def refused(run: Run, *arguments: object) -> tuple[int, str, str]:
             "cat",
         ),
         (["detect", "{t}/ws", "--prompt", "cat", "--device", "gpu"], 2, "--device", "cuda"),
-        (["detect", "{t}/ws", "--prompt", "cat", "--batch-size", "0"], 2, "--batch-size", ""),
+        (["detect", "{t}/ws", "--prompt", "cat", "--batch-size", "-1"], 2, "--batch-size", ""),
         (["detect", "{t}/ws", "--ontology", "{t}/none.yaml"], 1, "none.yaml cannot be read", ""),
         (
             ["detect", "{t}/ws", "--prompt", "a", "--model", "grounding-dino-tin"],

@@ -80,6 +80,20 @@ def test_every_image_keeps_its_place_and_batches_stay_within_a_shard(layer: Laye
     assert layer.source_digest(0) == "digest"
 
 
+def test_where_nobody_says_the_stage_chooses_its_batch_size(layer: Layer) -> None:
+    @dataclass
+    class Choosy(Box):
+        batch_size: int = 3
+
+    stage, other = Choosy(), Box()
+    run(stage, layer, [task(0, shard(0, 8))], batch_size=0)
+    run(other, layer, [task(1, shard(0, 9))], batch_size=0)
+    assert [len(b) for b in stage.batches] == [3, 3, 2]
+    assert [len(b) for b in other.batches] == [8, 1]
+    run(told := Choosy(), layer, [task(2, shard(0, 8))], batch_size=8)
+    assert [len(b) for b in told.batches] == [8]
+
+
 def test_unwanted_records_pass_through_untouched(layer: Layer) -> None:
     rows = [Record("a", "a", split="leak"), Record("b", "b"), Record("c", "c", error="empty file")]
     stage = Box()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autolabel.errors import AutolabelError
-from autolabel.models.device import resolve
+from autolabel.models.device import batch_size, resolve
 
 
 @pytest.fixture
@@ -33,3 +33,25 @@ def test_a_device_that_is_not_there_names_those_that_are(
         with pytest.raises(AutolabelError, match=r"is not there: torch \S+ sees .*cpu") as e:
             resolve(name)
         assert "cuda" not in e.value.hint
+
+
+def weights(megabytes: int) -> torch.nn.Module:
+    return torch.nn.Linear(1000, 250 * megabytes, bias=False, device="meta")
+
+
+def test_a_cpu_takes_one_image_of_a_large_model_and_several_of_a_small() -> None:
+    cpu = torch.device("cpu")
+    assert batch_size(weights(700), cpu) == 1
+    assert batch_size(weights(7), cpu) == 8
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "free_gib", "expected"),
+    [(700, 139, 16), (700, 24, 8), (700, 8, 2), (700, 1, 1), (1400, 24, 4), (7, 8, 8), (7, 80, 16)],
+)
+def test_a_gpu_takes_what_half_its_free_memory_holds(
+    monkeypatch: pytest.MonkeyPatch, megabytes: int, free_gib: int, expected: int
+) -> None:
+    card = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_gib << 30, 139 << 30))
+    assert batch_size(weights(megabytes), card) == expected

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from autolabel.config import DetectConfig, EngineConfig, IngestConfig
 from autolabel.models.base import NEGATIVE
-from autolabel.stages.detect import select
-from autolabel.types import Objects
+from autolabel.pipeline import detect, ingest
+from autolabel.stages.detect import Detect, select
+from autolabel.store import Workspace
+from autolabel.types import Objects, Record
+from tests.conftest import make_photos
 
 
 def chosen(
@@ -85,3 +92,31 @@ def test_equal_scores_are_decided_by_the_boxes_alone() -> None:
     for seed in range(5):
         shuffled = found[np.random.default_rng(seed).permutation(40)]
         assert select(shuffled, {}, 0.5, 64, 64) == expected
+
+
+def test_the_batch_size_follows_the_model_unless_one_is_named(
+    detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    make_photos(photos / "wide", 9, (64, 48))
+    make_photos(photos / "tall", 3, (48, 64))
+    workspace = Workspace(tmp_path / "ws")
+    ingest(workspace, IngestConfig(source=(str(photos),)), EngineConfig())
+    sizes: list[int] = []
+    call = Detect.__call__
+
+    def counted(self: Detect, batch: Sequence[Record]) -> list[Record]:
+        assert len({(record.width, record.height) for record in batch}) == 1
+        sizes.append(len(batch))
+        return call(self, batch)
+
+    monkeypatch.setattr(Detect, "__call__", counted)
+    config = DetectConfig(model=str(detector), prompt=("cell",))
+    found = {}
+    for asked, expected in ((0, [3, 8, 1]), (2, [2, 1, 2, 2, 2, 2, 1])):
+        layer = detect(workspace, config, EngineConfig(batch_size=asked), overwrite=True).layer
+        assert sizes == expected, "tall photos come first, by name"
+        found[asked] = [record.objects.label.tolist() for record in layer.records()]
+        layer.shard_path(0).unlink()
+        sizes.clear()
+    assert found[0] == found[2]
