@@ -75,14 +75,14 @@ def ingest(
     """
     if not config.source:
         raise AutolabelError("no images are named", hint="name files or folders to ingest")
-    found = find_images(config.source)
+    found = find_images(config.source, leave_ours=True)
     paths = _outside(workspace, config.source, found.paths)
     with workspace.lock():
         if inherit:
             config = _inherited(workspace, config)
         scan, images, gone = _scan(workspace, paths, config, engine, overwrite, report)
         layer = _mark(workspace, scan, config, engine, overwrite)
-        return Done(layer, images, found.ignored, gone)
+        return Done(layer, images, found.ignored, gone, found.ours)
 
 
 def _outside(workspace: Workspace, source: Sequence[str], found: Sequence[Path]) -> list[Path]:

@@ -37,6 +37,7 @@ class Done:
         images: how many images it worked on; 0 means that there was nothing to do.
         ignored: files of other kinds that `ingest` left alone.
         gone: photos that `ingest` found deleted or replaced, and marked so.
+        ours: images that `ingest` left alone because autolabel wrote them.
         unread: images that it could not read, which the same command tries again.
     """
 
@@ -44,6 +45,7 @@ class Done:
     images: int
     ignored: int = 0
     gone: int = 0
+    ours: int = 0
     unread: int = 0
 
 

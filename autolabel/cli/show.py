@@ -206,7 +206,7 @@ def stopping(resume: str) -> Iterator[None]:
 def stage_done(stage: str, done: Any) -> None:
     """One line on what a stage did."""
     if not done.images and not done.gone:
-        message(f"{stage}: nothing to do")
+        message(f"{stage}: nothing to do{_left_alone(done, ', ')}")
         return
     counts = done.layer.counts()
     parts = [f"{done.images} images done", f"{counts.images} in {done.layer.name}/"]
@@ -219,7 +219,11 @@ def stage_done(stage: str, done: Any) -> None:
         parts.append(f"{counts.errors} errors")
     if done.ignored:
         parts.append(f"{done.ignored} other files left alone")
-    message(f"{stage}: {', '.join(parts)}")
+    message(f"{stage}: {', '.join(parts)}{_left_alone(done, ', ')}")
+
+
+def _left_alone(done: Any, before: str) -> str:
+    return f"{before}{done.ours} files that autolabel wrote left alone" if done.ours else ""
 
 
 MOST_FILES = 5

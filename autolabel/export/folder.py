@@ -19,10 +19,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from autolabel.errors import AutolabelError
+from autolabel.ops import marks
 from autolabel.reading import read_json
 from autolabel.store import write_atomic
 
-MARKER = ".autolabel-export.json"
+MARKER = marks.EXPORT
 STAGING = ".autolabel-staging"
 _LOCK = ".autolabel-export.lock"
 _JOURNAL = "commit.json"

@@ -19,6 +19,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import IMAGE_SUFFIXES
+from autolabel.ops.walk import Walk, shown, unreadable
 from autolabel.reading import read_regular
 
 LIST_SUFFIXES = frozenset({".txt", ".lst"})
@@ -41,13 +42,15 @@ class Found:
     Attributes:
         paths: absolute paths, symbolic links of files not resolved; none twice.
         ignored: how many files in folders (hidden ones aside) have another ending.
+        ours: how many images were left alone because autolabel wrote them.
     """
 
     paths: list[Path]
     ignored: int
+    ours: int = 0
 
 
-def find_images(sources: Sequence[str]) -> Found:
+def find_images(sources: Sequence[str], *, leave_ours: bool = False) -> Found:
     """Collect image files, source by source, each folder in natural order (2 before 10).
 
     A source is
@@ -59,16 +62,24 @@ def find_images(sources: Sequence[str]) -> Found:
       that links lead to twice is read once;
     - a pattern such as ``photos/**/*.jpg``, where nothing has that very name.
 
+    Args:
+        sources: as above.
+        leave_ours: whether to leave alone, in folders and patterns, what a note beside it says that
+            autolabel wrote (exports, previews), and the workspaces below. A file that is named
+            itself is taken, and so are the files of a folder inside of an export.
+
     Raises:
         AutolabelError: a source does not exist, cannot be read, or holds no image.
     """
     paths: dict[Path, None] = {}  # an ordered set
     ignored: set[Path] = set()
+    ours: set[Path] = set()
     for source in sources:
-        images, others = _one_source(source)
-        paths.update(dict.fromkeys(images))
-        ignored.update(others)
-    return Found(list(paths), len(ignored - paths.keys()))
+        found = _one_source(source, leave_ours)
+        paths.update(dict.fromkeys(found.images))
+        ignored.update(found.others)
+        ours.update(found.ours)
+    return Found(list(paths), len(ignored - paths.keys()), len(ours - paths.keys()))
 
 
 def to_uri(path: Path, root: Path) -> str:
@@ -116,70 +127,55 @@ def common_root(paths: Iterable[Path]) -> Path:
     return Path(os.path.commonpath([os.path.dirname(os.path.abspath(p)) for p in paths]))
 
 
-def _one_source(source: str) -> tuple[list[Path], list[Path]]:
-    """Images and other files of one source."""
+@dataclass(frozen=True)
+class _Source:
+    """What one source names: images, files of other kinds, and images that autolabel wrote."""
+
+    images: list[Path]
+    others: list[Path]
+    ours: list[Path]
+
+
+def _one_source(source: str, leave_ours: bool) -> _Source:
     if not source:  # an unset variable in a script; Path("") would be the current folder
         raise AutolabelError("a source is empty", hint=_SOURCES_HINT)
     path = Path(source)
     if source == "-":
-        return _listed(sys.stdin.buffer.read(), "standard input"), []
+        return _Source(_listed(sys.stdin.buffer.read(), "standard input"), [], [])
     if path.is_dir():
-        images, others = _split(_walk(_absolute(path)))
-        if not images:
-            raise AutolabelError(f"no images in {_shown(source)}", hint=_ENDINGS_HINT)
-        return images, others
+        walk = Walk(leave_ours)
+        return _split(walk.below(_absolute(path)), walk, f"in {shown(source)}")
     if os.path.lexists(path):
         if path.suffix.lower() in LIST_SUFFIXES:
-            return _listed(_read_list(path), _shown(source)), []
-        return [_absolute(path)], []
+            return _Source(_listed(_read_list(path), shown(source)), [], [])
+        return _Source([_absolute(path)], [], [])
     if glob.has_magic(source):
-        images, others = _split(_matching(source))
-        if not images:
-            raise AutolabelError(f"no images match {_shown(source)}", hint=_ENDINGS_HINT)
-        return images, others
-    raise AutolabelError(f"no such file or folder: {_shown(source)}", hint=_nearest_hint(path))
+        walk = Walk(leave_ours)
+        return _split(_matching(source, walk), walk, f"match {shown(source)}")
+    raise AutolabelError(f"no such file or folder: {shown(source)}", hint=_nearest_hint(path))
 
 
-def _split(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    images: list[Path] = []
+def _split(files: Iterable[Path], walk: Walk, where: str) -> _Source:
+    images: set[Path] = set()
     others: list[Path] = []
     for file in files:
-        (images if file.suffix.lower() in IMAGE_SUFFIXES else others).append(file)
-    return sorted(set(images), key=_natural), others
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            images.add(file)
+        else:
+            others.append(file)
+    ours = images & walk.noted | walk.stored
+    images -= ours
+    if not images:
+        if ours:
+            raise AutolabelError(
+                f"no images {where} but {len(ours)} that autolabel wrote",
+                hint="name the photos; a file or a folder inside an export is taken if it is named",
+            )
+        raise AutolabelError(f"no images {where}", hint=_ENDINGS_HINT)
+    return _Source(sorted(images, key=_natural), others, list(ours))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every visible file below; folders behind links last, so that a file keeps its real path."""
-    seen: set[tuple[int, int]] = set()
-    pending, linked = [folder], list[Path]()
-    while pending or linked:
-        here = pending.pop() if pending else linked.pop(0)
-        try:
-            status = here.stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(here) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
-        except OSError as e:
-            raise _unreadable("folder", here, e) from e
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if not _leads_to_folder(entry):
-                yield here / entry.name
-            else:
-                (linked if entry.is_symlink() else pending).append(here / entry.name)
-
-
-def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself: kept, and reported when it is read
-        return False
-
-
-def _matching(pattern: str) -> Iterator[Path]:
+def _matching(pattern: str, walk: Walk) -> Iterator[Path]:
     """Files that the pattern matches, and those below folders that it matches.
 
     Only the part before ``**`` is left to `glob`, which would follow links in circles.
@@ -190,9 +186,10 @@ def _matching(pattern: str) -> Iterator[Path]:
         start = _absolute(Path(match))
         if not start.is_dir():
             if depth == len(parts):
+                walk.beside(start)
                 yield start
             continue
-        for file in _walk(start):
+        for file in walk.below(start):
             below = file.relative_to(start).parts
             ancestors = accumulate(((part,) for part in below), tuple.__add__)
             if depth == len(parts) or any(_matches(a, parts[depth:]) for a in ancestors):
@@ -212,7 +209,7 @@ def _read_list(path: Path) -> bytes:
     try:
         return read_regular(path)
     except OSError as e:
-        raise _unreadable("list", path, e) from e
+        raise unreadable("list", path, e) from e
 
 
 def _listed(data: bytes, name: str) -> list[Path]:
@@ -255,19 +252,6 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _shown(path: str | Path) -> str:
-    """For a message: one line of text that any terminal takes."""
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _unreadable(what: str, path: Path, error: OSError) -> AutolabelError:
-    return AutolabelError(
-        f"cannot read the {what} {_shown(path)}: {error.strerror}",
-        hint=f"make the {what} readable, or leave it out",
-    )
-
-
 def _nearest_hint(path: Path) -> str:
     """Name the sibling with the nearest name, at the deepest level that exists."""
     while not path.parent.is_dir() and path != path.parent:
@@ -275,5 +259,5 @@ def _nearest_hint(path: Path) -> str:
     names = sorted(os.listdir(path.parent)) if os.access(path.parent, os.R_OK) else []
     near = difflib.get_close_matches(path.name, names, n=1)
     if near:
-        return f"did you mean {_shown(path.parent / near[0])}?"
+        return f"did you mean {shown(path.parent / near[0])}?"
     return _SOURCES_HINT

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autolabel import __version__
 from autolabel.config import ReportConfig
+from autolabel.errors import UsageError
 from autolabel.evaluate import RESULT
 from autolabel.ontology import Ontology
 from autolabel.report.facts import gather
@@ -50,6 +51,11 @@ def write_report(
     Raises:
         AutolabelError: the layer is damaged, or the page cannot be written.
     """
+    if _out(workspace, config).is_dir():
+        raise UsageError(
+            f"{_out(workspace, config)} is a folder, and the report is a file",
+            hint="name a file in it: --out FOLDER/report.html",
+        )
     mark = _mark(workspace, layer, config)
     facts = gather(workspace, layer, ontology, config)
     page = render(facts).encode("utf-8", "replace") + mark

@@ -212,6 +212,19 @@ def test_zero_kept_labels(tmp_path: Path, found: Objects, said: str) -> None:
     assert "No label is kept." in page.text
 
 
+@pytest.mark.parametrize("out", [".", "..", "folder", "/"])
+def test_a_folder_in_the_place_of_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, out: str
+) -> None:
+    home = made.workspace(tmp_path)
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = run("report", home.path, "--out", out)
+    assert done.status == 2
+    assert "is a folder, and the report is a file" in done.err
+    assert "--out FOLDER/report.html" in done.err
+
+
 def test_one_image_without_masks(tmp_path: Path) -> None:
     found = made.labels(made.CLASSES, masks=False)
     home = made.workspace(tmp_path, photos=1, found=found)

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from autolabel.drawing import PALETTE, REJECTED, masks_of, paint, pixels_of
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.ops.crops import square_crop
 from autolabel.ops.files import from_uri
-from autolabel.store import Layer, write_atomic
+from autolabel.preview.folder import Pictures, image_file, sheet_files
+from autolabel.preview.sheets import Crop, sheet
+from autolabel.store import Layer, not_writable
 from autolabel.types import Objects, Record
 
 Pixels = npt.NDArray[np.uint8]
 
-CELL, CAPTION, MARGIN = 116, 46, 6
-"""Sides of a sheet's cell, of the text under it, and of the space around it, in pixels."""
-
-COLUMNS = 8
 CONTEXT = 0.15
 
 
@@ -42,15 +37,6 @@ class Drawn:
     kept: int
     rejected: int
     unread: int = 0
-
-
-@dataclass(frozen=True)
-class Crop:
-    """One cell of a sheet."""
-
-    pixels: Pixels
-    caption: str
-    kept: bool
 
 
 def preview(
@@ -73,15 +59,19 @@ def preview(
         layer: has labels.
         ontology: its classes, in whose order colours are given.
         source_root: folder that uris are relative to.
-        out: folder for the pictures; files of the same names are replaced, others left.
+        out: folder for the pictures; those of an earlier preview go, files of the same names are
+            replaced, others stay.
         rejected: whether to show rejected labels only.
         only: the one class to show.
         images: how many images are drawn at most, those with most rejected labels first.
         crops: how many crops of each kind a sheet has at most.
 
     Raises:
-        AutolabelError: the layer has nothing to show, or none of its images can be read.
+        AutolabelError: the layer has nothing to show, none of its images can be read, or `out` is
+            no folder or cannot be written.
     """
+    if out.exists() and not out.is_dir():
+        raise AutolabelError(f"{out} is not a folder", hint="name another one with --out")
     shown = [only] if only else list(ontology.names)
     album = _Album(source_root)
     chosen: list[Record] = []
@@ -105,16 +95,18 @@ def preview(
             f"{layer.name}/ has no {'rejected ' if rejected else ''}labels to show",
             hint="use --layer with another layer, or leave out --class and --rejected",
         )
-    out.mkdir(parents=True, exist_ok=True)
-    drawn = [_draw(record, shown, album, out) for record in chosen]
-    files = [name for name in drawn if name is not None]
-    for name in shown:
-        kept, lost = (_sampled(rows.get((name, keep), []), crops) for keep in (True, False))
-        if kept or lost:
-            counts = [len(rows.get((name, keep), [])) for keep in (True, False)]
-            files += _sheet(name, kept, lost, counts, album, out)
+    try:
+        with Pictures(out) as pictures:
+            for record in chosen:
+                pictures.save(image_file(record.uri, record.image_id), _draw(record, shown, album))
+            for name, file in sheet_files(ontology.names).items():
+                kept, lost = (_sampled(rows.get((name, keep), []), crops) for keep in (True, False))
+                counts = [len(rows.get((name, keep), [])) for keep in (True, False)]
+                pictures.save(file, _sheet(name, kept, lost, counts, album))
+    except OSError as e:
+        raise not_writable(out, e) from e
     total, left = sum(map(len, rows.values())), sum(len(v) for (_, k), v in rows.items() if k)
-    return Drawn(out, tuple(files), left, total - left, len(album.unread))
+    return Drawn(out, tuple(pictures.files), left, total - left, len(album.unread))
 
 
 class _Album:
@@ -171,7 +163,7 @@ def _sampled(rows: list[tuple[Record, int]], most: int) -> list[tuple[Record, in
 # -- images -------------------------------------------------------------------------------------
 
 
-def _draw(record: Record, shown: Sequence[str], album: _Album, out: Path) -> str | None:
+def _draw(record: Record, shown: Sequence[str], album: _Album) -> Image.Image | None:
     """Kept labels in their class's colour, rejected ones in red with the rule."""
     scene = album.pixels(record)
     if scene is None:
@@ -185,8 +177,7 @@ def _draw(record: Record, shown: Sequence[str], album: _Album, out: Path) -> str
         ids = [shown.index(label) for label in objects.label]
         texts = [_mark(objects, i) for i in range(len(objects))]
         scene = paint(scene, objects.xyxy, ids, palette=palette, masks=masks, texts=texts)
-    name = f"image-{_plain(Path(record.uri).stem)}-{record.image_id[:6]}.png"
-    return _save(Image.fromarray(scene), out / name)
+    return Image.fromarray(scene)
 
 
 def _mark(objects: Objects, i: int) -> str:
@@ -195,17 +186,13 @@ def _mark(objects: Objects, i: int) -> str:
     return f"{objects.label[i]}: {(objects.reason[i] or 'rejected').partition(':')[0]}"
 
 
-# -- sheets -------------------------------------------------------------------------------------
-
-
 def _sheet(
     name: str,
     kept: list[tuple[Record, int]],
     lost: list[tuple[Record, int]],
     counts: Sequence[int],
     album: _Album,
-    out: Path,
-) -> list[str]:
+) -> Image.Image | None:
     """Kept crops in a block at the left, rejected ones at the right."""
     blocks = [
         (f"{name}: {title}, {len(rows)} of {count}", list(_crops(rows, album)))
@@ -213,16 +200,7 @@ def _sheet(
         if rows
     ]
     blocks = [(title, crops) for title, crops in blocks if crops]
-    if not blocks:
-        return []
-    columns = COLUMNS if len(blocks) == 2 else 2 * COLUMNS
-    drawn = [_block(title, crops, columns) for title, crops in blocks]
-    sheet = Image.new("RGB", (sum(b.width for b in drawn), max(b.height for b in drawn)), "white")
-    left = 0
-    for block in drawn:
-        sheet.paste(block, (left, 0))
-        left += block.width
-    return [_save(sheet, out / f"crops-{_plain(name)}.png")]
+    return sheet(blocks) if blocks else None
 
 
 def _crops(rows: Iterable[tuple[Record, int]], album: _Album) -> Iterator[Crop]:
@@ -234,61 +212,10 @@ def _crops(rows: Iterable[tuple[Record, int]], album: _Album) -> Iterator[Crop]:
         caption = objects.reason[i] or "rejected"
         if objects.keep[i]:
             caption = f"score {objects.score[i]:.2f} {_evidence(objects.scores[i])}"
-        yield Crop(crop, caption, bool(objects.keep[i]))
+        photo = from_uri(record.uri, Path("/")).name
+        yield Crop(crop, photo, caption, bool(objects.keep[i]))
 
 
 def _evidence(scores: dict[str, float]) -> str:
     names = ("clip", "dinov2", "sam_iou")
     return " ".join(f"{n} {scores[n]:.2f}" for n in names if n in scores)
-
-
-def _block(title: str, crops: Sequence[Crop], columns: int) -> Image.Image:
-    columns = min(columns, max(len(crops), 3))
-    lines = -(-len(crops) // columns)
-    wide, high = CELL + 2 * MARGIN, CELL + CAPTION + 2 * MARGIN
-    block = Image.new("RGB", (columns * wide, lines * high + 26), "white")
-    pen = ImageDraw.Draw(block)
-    pen.text((MARGIN, 7), title, fill="black", font=_font(14))
-    for i, crop in enumerate(crops):
-        x, y = (i % columns) * wide + MARGIN, (i // columns) * high + 26
-        picture = Image.fromarray(crop.pixels).resize((CELL, CELL), Image.Resampling.BICUBIC)
-        block.paste(picture, (x, y))
-        colour = PALETTE[1] if crop.kept else REJECTED
-        pen.rectangle((x - 2, y - 2, x + CELL + 1, y + CELL + 1), outline=colour, width=2)
-        for line, text in enumerate(_wrapped(pen, crop.caption)):
-            pen.text((x, y + CELL + 4 + 14 * line), text, fill=colour, font=_font(11))
-    return block
-
-
-@functools.cache
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
-
-
-def _wrapped(pen: ImageDraw.ImageDraw, text: str) -> list[str]:
-    """As much of a text as fits under a cell, in lines."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and pen.textlength(longer, font=_font(11)) <= CELL + MARGIN:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines[: CAPTION // 14]
-
-
-# -- shared -------------------------------------------------------------------------------------
-
-
-def _save(image: Image.Image, path: Path) -> str:
-    import io
-
-    sink = io.BytesIO()
-    image.save(sink, "PNG")
-    write_atomic(path, sink.getvalue())
-    return path.name
-
-
-def _plain(name: str) -> str:
-    """A name that every file system takes."""
-    return re.sub(r"[^\w.-]+", "_", name)[:60] or "_"
