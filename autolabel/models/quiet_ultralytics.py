@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from typing import Any
 
@@ -28,6 +29,8 @@ def load_ultralytics() -> Any:
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
     threads = os.environ.get("OMP_NUM_THREADS")
     importlib.import_module("torch")  # before ultralytics, which would leave it one thread
+    logged = logging.root.manager.disable
+    logging.disable(logging.INFO)  # it tells standard output that it has made its settings
     try:
         package = importlib.import_module("ultralytics")
         tasks = importlib.import_module("ultralytics.nn.tasks")
@@ -36,6 +39,8 @@ def load_ultralytics() -> Any:
             f"this needs ultralytics, which is not installed ({e})",
             hint="pip install 'autolabel[train]'; ultralytics is under AGPL-3.0, mind its terms",
         ) from e
+    finally:
+        logging.disable(logged)
     if threads is None:
         os.environ.pop("OMP_NUM_THREADS", None)
     vars(tasks)["SAFE_LOAD"] = True  # where something had imported it before
