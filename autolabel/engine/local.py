@@ -45,6 +45,9 @@ class _Batch:
     rows: tuple[int, ...]
 
 
+AHEAD_BYTES = 1 << 30
+"""Pixels as RGB that may wait for the model, in batches after the one that it works on."""
+
 _Prepared = tuple[_Batch, list[tuple[int, Record]]]
 _Writing = deque[tuple[int, Future[None]]]
 
@@ -185,18 +188,34 @@ def _plan(
 def _ahead(
     pool: ThreadPoolExecutor, stage: Stage, batches: Iterator[_Batch], limit: int
 ) -> Iterator[_Prepared]:
-    """Prepare records on threads, at most `limit` and a batch ahead; the batches in order."""
+    """Prepare records on threads, in the order of the batches.
+
+    At most `limit` and a batch are ahead; of large images as many as `AHEAD_BYTES` hold, and a
+    batch.
+    """
     waiting: deque[tuple[_Batch, list[Future[Record]]]] = deque()
-    held = 0
+    held = held_bytes = 0
     for batch in batches:
         records = batch.shard.records
+        while waiting and held_bytes + _pixel_bytes(batch) > AHEAD_BYTES:
+            held -= len(waiting[0][0].rows)
+            held_bytes -= _pixel_bytes(waiting[0][0])
+            yield _taken(*waiting.popleft())
         waiting.append((batch, [pool.submit(_prepare, stage, records[i]) for i in batch.rows]))
         held += len(batch.rows)
+        held_bytes += _pixel_bytes(batch)
         while waiting and held > limit:
             held -= len(waiting[0][0].rows)
+            held_bytes -= _pixel_bytes(waiting[0][0])
             yield _taken(*waiting.popleft())
     while waiting:
         yield _taken(*waiting.popleft())
+
+
+def _pixel_bytes(batch: _Batch) -> int:
+    """Of the images as RGB; nothing of those whose size is not known yet."""
+    records = (batch.shard.records[i] for i in batch.rows)
+    return sum(3 * record.width * record.height for record in records)
 
 
 def _taken(batch: _Batch, futures: list[Future[Record]]) -> _Prepared:

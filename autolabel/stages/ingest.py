@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from autolabel.ops.files import from_uri
 from autolabel.ops.hashes import NearIndex, dihedral_hashes, phash
-from autolabel.ops.images import ImageError, content_id, decode, read_bytes
+from autolabel.ops.images import ImageError, content_id, decoded, read_bytes
 from autolabel.stages.pixels import Watch
 from autolabel.types import DUPLICATE, EXCLUDED, GONE, LEAK, POOL, Record
 
@@ -68,10 +68,11 @@ class Scan:
         try:
             data = read_bytes(from_uri(record.uri, self.source_root))
             image_id = content_id(data)
-            pixels = decode(data)
-            height, width = pixels.shape[:2]
-            size = {"width": width, "height": height}
-            seen = replace(record, image_id=image_id, group=image_id, phash=phash(pixels), **size)
+            with decoded(data) as pixels:
+                height, width = pixels.shape[:2]
+                size = {"width": width, "height": height}
+                looks = phash(pixels)
+            seen = replace(record, image_id=image_id, group=image_id, phash=looks, **size)
         except (ImageError, MemoryError) as e:
             failed = replace(record, image_id=image_id, group=image_id)
             return failed.failed(str(e) or "not enough memory to read it"), None

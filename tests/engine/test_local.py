@@ -139,6 +139,15 @@ def test_few_images_are_in_memory_at_a_time(layer: Layer) -> None:
     assert stage.most_alive <= 2 * 4 + 3 + 1  # two batches, the workers, one on its way
 
 
+def test_fewer_large_images_are_in_memory_at_a_time(layer: Layer) -> None:
+    stage = Box()
+    side = 13_000  # 507 MB of pixels each, were they read
+    large = [replace(record, width=side, height=side) for record in shard(0, 20)]
+    run(stage, layer, [task(0, large)], batch_size=1)
+    assert stage.most_alive <= 3
+    assert sum(map(len, stage.batches)) == 20
+
+
 def test_without_tasks_nothing_is_loaded(layer: Layer) -> None:
     def never() -> Box:
         raise AssertionError
