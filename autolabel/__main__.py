@@ -13,18 +13,23 @@ STOPPED = 130
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C while it is still being loaded ends it without a word."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is to be ignored
+    """Run the command line; Ctrl-C while it is loaded or put away ends it without a word."""
+    listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else a background job
+    if listens:
         signal.signal(signal.SIGINT, _stopped)
     if not sys.warnoptions:  # what libraries tell programmers; `python -W` shows it
         warnings.simplefilter("ignore")
     from autolabel.cli import main as command
 
-    command()
+    try:
+        command()
+    finally:
+        if listens:
+            signal.signal(signal.SIGINT, _stopped)
 
 
 def _stopped(number: int, frame: FrameType | None) -> None:
-    os._exit(STOPPED)  # nothing has begun, and an import that is broken off shows a traceback
+    os._exit(STOPPED)  # nothing is being written, and what is broken off would show a traceback
 
 
 if __name__ == "__main__":

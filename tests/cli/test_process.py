@@ -44,6 +44,25 @@ def test_ctrl_c_while_it_loads_shows_no_traceback(moment: int, tmp_path: Path) -
     assert "Exception" not in err
 
 
+def test_a_second_ctrl_c_while_threads_end_shows_no_traceback() -> None:
+    code = (
+        "import os, signal, sys, threading, time, autolabel.cli\n"
+        "def again():\n"
+        "    time.sleep(0.3)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(3)\n"
+        "def command():\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    threading.Thread(target=again).start()\n"
+        "    sys.exit(130)\n"
+        "autolabel.cli.main = command\n"
+        "from autolabel.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_a_background_job_goes_on_after_ctrl_c(tmp_path: Path) -> None:
     make_photos(tmp_path / "photos", 2)
     ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + CHILD
