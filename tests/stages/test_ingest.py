@@ -98,7 +98,7 @@ def test_scan_reports_exhausted_memory(tmp_path, monkeypatch):
         raise MemoryError
 
     (tmp_path / "a.png").write_bytes(png(picture()))
-    monkeypatch.setattr("autolabel.stages.ingest.decode", exhausted)
+    monkeypatch.setattr("autolabel.stages.ingest.decoded", exhausted)
     record = Scan(tmp_path).prepare(Record("", "a.png"))
     assert record.error == "not enough memory to read it"
 
