@@ -15,11 +15,13 @@ import pyte
 COLUMNS = 80
 
 
-def python_in_terminal(*arguments: object, rows: int) -> tuple[int, list[str]]:
+def python_in_terminal(
+    *arguments: object, rows: int, kind: str = "xterm-256color"
+) -> tuple[int, list[str]]:
     """Run Python in a terminal of so many rows: its exit status, and all lines that it showed."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, COLUMNS, 0, 0))
-    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment = {**os.environ, "TERM": kind}
     environment.pop("COLUMNS", None)
     child = subprocess.Popen(
         [sys.executable, *map(str, arguments)],

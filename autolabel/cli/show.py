@@ -127,7 +127,8 @@ class Reporter:
         progress = Progress()
         self.last = progress
         _end_bar()
-        progress.changed = _moving(stage, images) if err.is_terminal else _Lines(stage, images)
+        moves = err.is_terminal and not err.is_dumb_terminal
+        progress.changed = _moving(stage, images) if moves else _Lines(stage, images)
         progress.changed(progress)
         return progress
 

@@ -84,6 +84,11 @@ def test_no_bar_is_drawn_over_a_table(rows: int) -> None:
     assert ends[-1] == "student/pico"
 
 
+def test_a_terminal_that_moves_nothing_gets_lines() -> None:
+    _, shown = python_in_terminal("-c", STAGES, rows=24, kind="dumb")
+    assert sum(line.startswith("detect: 72/72 images") for line in shown) == 2
+
+
 @pytest.mark.slow
 def test_every_line_of_a_pipelines_tables_stays(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
