@@ -18,7 +18,7 @@ from autolabel.ops.crops import square_crop
 from autolabel.ops.files import find_images
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
 from autolabel.stages.probe import Examples
-from autolabel.truth import read_truth
+from autolabel.truth import read_hand_labels
 
 PER_PASS = 64
 """Example crops that are in memory at a time."""
@@ -117,7 +117,7 @@ def _sorted_crops(folder: Path) -> list[Example]:
 
 
 def _hand_labels(path: Path) -> Iterator[Example]:
-    for image in read_truth(path).records:
+    for image in read_hand_labels(path).records:
         if image.path is None or image.image_id is None:
             continue
         usable = image.objects[~image.ignore]

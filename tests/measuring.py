@@ -39,7 +39,7 @@ def record(uri: str, found: Objects | None = None, **more: Any) -> Record:
 
 
 def truth_of(*images: TruthImage, names: tuple[str, ...] = ("cat", "dog")) -> Truth:
-    return Truth(names, images, Path("truth"))
+    return Truth(names, images, Path("truth"), Path("truth"))
 
 
 def config(**values: Any) -> EvaluateConfig:

@@ -26,7 +26,7 @@ from autolabel.report import Reported, write_report
 from autolabel.report import is_current as is_written
 from autolabel.store import Workspace, write_atomic
 from autolabel.train import LICENCE, Trained, train
-from autolabel.truth import read_truth
+from autolabel.truth import read_hand_labels
 
 
 def measure(
@@ -39,7 +39,7 @@ def measure(
     allow_unfinished: bool = False,
 ) -> dict[str, Any]:
     """Measure labels and students; the result says which images the labels lack."""
-    truth = read_truth(Path(config.truth))  # a typo in it comes before all else
+    truth = read_hand_labels(Path(config.truth))  # a typo in it comes before all else
     named = config.layer or newest
     found = labels(workspace, named, allow_unfinished=allow_unfinished, flag="--layer")
     result = compare(workspace, truth, config, engine, report, newest=newest, say=show.message)
@@ -143,7 +143,7 @@ def _without_truth(config: TrainConfig, evaluate: EvaluateConfig | None) -> Trai
     """See that the photos which the student is measured on are not learned from."""
     if evaluate is None or config.holdout:
         return config
-    photos = [image.path for image in read_truth(Path(evaluate.truth)).records]
+    photos = [image.path for image in read_hand_labels(Path(evaluate.truth)).records]
     return config.model_copy(update={"holdout": tuple(str(p) for p in photos if p is not None)})
 
 

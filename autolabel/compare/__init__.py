@@ -17,6 +17,7 @@ from autolabel.compare.field import Call, Field, Say, find_field, known_to
 from autolabel.compare.reference import SUFFIX
 from autolabel.compare.speed import device_name, time_all
 from autolabel.config import EngineConfig, EvaluateConfig
+from autolabel.errors import AutolabelError
 from autolabel.evaluate import (
     RESULT,
     Measured,
@@ -27,9 +28,13 @@ from autolabel.evaluate import (
     measure,
     shares,
 )
+from autolabel.evaluate.same import are_the_same
 from autolabel.pipeline import Reporter, silent
 from autolabel.store import Workspace, write_atomic
 from autolabel.truth import Truth
+
+LABELLED = ("teacher", "labels")
+"""Kinds of rows that the models made."""
 
 DIFFERENCES = ("ap50", "ap", "ap75", "precision", "recall", "f1")
 
@@ -97,6 +102,13 @@ def _measured(
     layers = [row.layer.records() for row in field.rows]
     ontology = pipeline.ontology_of(field.labels)
     photos, found = line_up(layers, truth, ontology, known_to(truth, config))
+    for row, objects in zip(field.rows, found, strict=True):
+        if row.kind in LABELLED and are_the_same(objects, photos):
+            raise AutolabelError(
+                f"the labels in {config.truth} are the very boxes of {row.name}/, and so no hand "
+                "labels",
+                hint="name labels that people drew",
+            )
     weights = draw(len(photos.names), config.bootstrap, config.seed)
     measured = {
         row.name: measure(
@@ -139,7 +151,7 @@ def _measured(
 
 def _differences(field: Field, measured: Mapping[str, Measured]) -> list[dict[str, Any]]:
     """Labels minus raw boxes, and each student minus the labels; paired, on the same photos."""
-    labelled = [row.name for row in field.rows if row.kind in ("teacher", "labels")]
+    labelled = [row.name for row in field.rows if row.kind in LABELLED]
     pairs = [(labelled[1], labelled[0])] if len(labelled) > 1 else []
     pairs += [
         (row.name, labelled[-1]) for row in field.rows if row.kind in ("student", "reference")

@@ -16,7 +16,7 @@ from autolabel.evaluate import match_truth
 from autolabel.pipeline import Reporter
 from autolabel.store import Layer, Workspace
 from autolabel.train.base import THRESHOLD
-from autolabel.truth import Truth, read_truth
+from autolabel.truth import Truth, read_hand_labels
 
 Say = Callable[[str], None]
 
@@ -181,7 +181,7 @@ def _hand_labels(config: EvaluateConfig, truth: Truth, students: list[Entrant]) 
             "--reference needs a student to compare with",
             hint="run autolabel train first, or name a student with --student",
         )
-    hand = read_truth(Path(config.reference))
+    hand = read_hand_labels(Path(config.reference))
     names = tuple(dict.fromkeys((*truth.names, *hand.names)))
     unknown = [name for name in config.class_map if name not in names]
     if unknown:  # of a single set, reading its classes says so

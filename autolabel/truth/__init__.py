@@ -28,10 +28,11 @@ from autolabel.truth.image import (
     read_json,
     visible,
 )
+from autolabel.truth.own import refuse_own_export
 from autolabel.truth.yolo import yolo_bare, yolo_yaml
 from autolabel.types import Objects
 
-__all__ = ["Truth", "TruthImage", "read_truth"]
+__all__ = ["Truth", "TruthImage", "read_hand_labels", "read_truth"]
 
 _LAYOUTS = (
     "it may be a COCO JSON file or a folder with one; a YOLO data.yaml, or images/ + labels/ + "
@@ -49,14 +50,27 @@ class Truth:
     Attributes:
         names: classes in the order of their ids.
         records: the images, none twice.
-        path: where they were read from.
+        path: what was named.
+        source: the file, or folder of files, that they were read from.
         repeated: how many more times images were listed; see `read_truth`.
     """
 
     names: tuple[str, ...]
     records: tuple[TruthImage, ...]
     path: Path
+    source: Path
     repeated: int = 0
+
+
+def read_hand_labels(path: Path) -> Truth:
+    """Read labels that people drew; an export of autolabel is refused.
+
+    Raises:
+        AutolabelError: as `read_truth`, or autolabel wrote these labels.
+    """
+    truth = read_truth(path)
+    refuse_own_export(truth.source, path)
+    return truth
 
 
 def read_truth(path: Path) -> Truth:
@@ -89,12 +103,12 @@ def read_truth(path: Path) -> Truth:
         raise AutolabelError(
             f"{path} holds more than one set of labels: {listed}", hint="name the one to use"
         )
-    ((_, reader),) = readers.items()
+    ((source, reader),) = readers.items()
     names, images = reader()
     if not images:
         raise AutolabelError(f"the hand labels in {path} name no image", hint=_LAYOUTS)
     once = _once(images)
-    return Truth(names, once, path, repeated=len(images) - len(once))
+    return Truth(names, once, path, source, repeated=len(images) - len(once))
 
 
 def _once(images: Sequence[TruthImage]) -> tuple[TruthImage, ...]:
