@@ -207,7 +207,8 @@ def stopping(resume: str) -> Iterator[None]:
 def stage_done(stage: str, done: Any) -> None:
     """One line on what a stage did."""
     if not done.images and not done.gone:
-        message(f"{stage}: nothing to do{_left_alone(done, ', ')}")
+        left = f"; {done.unread} images still cannot be read" if done.unread else ""
+        message(f"{stage}: nothing to do{left}{_left_alone(done, ', ')}")
         return
     counts = done.layer.counts()
     parts = [f"{done.images} images done", f"{counts.images} in {done.layer.name}/"]
@@ -218,6 +219,8 @@ def stage_done(stage: str, done: Any) -> None:
             parts.append(f"{counts.objects - counts.kept} rejected")
     if counts.errors:
         parts.append(f"{counts.errors} errors")
+    if done.unread:
+        parts.append(f"{done.unread} could not be read: the same command tries them again")
     if done.ignored:
         parts.append(f"{done.ignored} other files left alone")
     message(f"{stage}: {', '.join(parts)}{_left_alone(done, ', ')}")

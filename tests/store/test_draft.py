@@ -1,0 +1,272 @@
+"""A layer that must change is made beside the old one, and whatever stops it, no label is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from autolabel.errors import AutolabelError
+from autolabel.store import Layer, Manifest, Workspace, bound_to
+from autolabel.types import Objects, Record
+
+
+def rows(tag: str, count: int = 2) -> list[Record]:
+    one = Objects.create(["cat"], [0.5], [[0, 0, 4, 4]])
+    return [Record(f"{tag}{i}", f"{tag}{i}.jpg", 8, 8, objects=one) for i in range(count)]
+
+
+def images(home: Workspace, *tags: str) -> Layer:
+    """The layer `images` with one shard for each tag."""
+    wanted = dict(enumerate(tags))
+    draft = home.draft("images", Manifest("ingest", shards=len(tags)), wanted, overwrite=False)
+    layer = draft.begin()
+    for i in draft.to_do:
+        layer.write(i, rows(tags[i]), tags[i])
+    return draft.finish()
+
+
+def detect(home: Workspace, threshold: float, overwrite: bool = True) -> list[int]:
+    """Make or renew the layer `detect`; the shards that were done."""
+    source = home.require("images")
+    wanted = {i: source.digest(i) for i in source.shards()}
+    manifest = bound_to(Manifest("detect", {"threshold": threshold}), source)
+    draft = home.draft("detect", manifest, wanted, overwrite=overwrite)
+    layer = draft.begin()
+    for i in draft.to_do:
+        layer.write(i, rows(f"{threshold}-{source.read(i)[0].uri}-"), wanted[i])
+    draft.finish()
+    return draft.to_do
+
+
+def content(home: Workspace, name: str = "detect") -> list[str]:
+    return [record.image_id for record in home.require(name).records()]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Workspace:
+    home = Workspace(tmp_path / "ws")
+    with home.lock():
+        images(home, "a", "b", "c")
+        detect(home, 0.1)
+    return home
+
+
+def test_only_what_changed_is_done_and_the_old_layer_stays_until_then(home: Workspace) -> None:
+    old = content(home)
+    inode = home.require("detect").shard_path(0).stat().st_ino
+    with home.lock():
+        images(home, "a", "B", "c", "d")
+        assert [s.problem() for s in home.states()] == [
+            None, "detect/ is stale: its source has changed since, in 1 of its shards",
+        ]  # fmt: skip
+        source = home.require("images")
+        wanted = {i: source.digest(i) for i in source.shards()}
+        manifest = bound_to(Manifest("detect", {"threshold": 0.1}), source)
+        draft = home.draft("detect", manifest, wanted, overwrite=False)
+        assert (draft.to_do, draft.in_place) == ([1, 3], False)
+        draft.begin().write(3, rows("new"), wanted[3])
+    assert content(home) == old
+    with home.lock():
+        assert detect(home, 0.1) == [1]  # 3 is done, and the others were never to do
+    assert home.state("detect").complete
+    assert home.require("detect").shard_path(0).stat().st_ino == inode
+
+
+def test_new_images_are_added_in_place(home: Workspace) -> None:
+    with home.lock():
+        images(home, "a", "b", "c", "d")
+        assert home.state("detect").problem() == "detect/ is unfinished: 3 of 4 shards"
+        assert detect(home, 0.1) == [3]
+    assert home.state("detect").complete
+
+
+def test_a_half_made_successor_gives_way_to_one_of_other_settings_alone(home: Workspace) -> None:
+    old = content(home)
+    source = home.require("images")
+    for threshold, kept in ((0.2, []), (0.2, [0]), (0.3, []), (0.1, [0, 1, 2]), (0.3, [0])):
+        with home.lock():
+            wanted = {i: source.digest(i) for i in source.shards()}
+            manifest = bound_to(Manifest("detect", {"threshold": threshold}), source)
+            draft = home.draft("detect", manifest, wanted, overwrite=True)
+            assert sorted(set(wanted) - set(draft.to_do)) == kept
+            layer = draft.begin()
+            if draft.to_do:
+                layer.write(0, rows("half"), wanted[0])
+        assert content(home) == old
+
+
+def test_resumed_and_uninterrupted_runs_give_the_same_bytes(
+    home: Workspace, tmp_path: Path
+) -> None:
+    other = Workspace(Path(shutil.copytree(home.path, tmp_path / "other")))
+    with home.lock():
+        detect(home, 0.2)
+    with other.lock():
+        source = other.require("images")
+        wanted = {i: source.digest(i) for i in source.shards()}
+        draft = other.draft(
+            "detect", bound_to(Manifest("detect", {"threshold": 0.2}), source), wanted,
+            overwrite=True,
+        )  # fmt: skip
+        uri = source.read(1)[0].uri
+        draft.begin().write(1, rows(f"0.2-{uri}-"), wanted[1])
+        draft.note()
+    with other.lock():
+        assert detect(other, 0.2) == [0, 2]
+    files = [sorted((w.path / "detect").iterdir()) for w in (home, other)]
+    assert [p.name for p in files[0]] == [p.name for p in files[1]]
+    assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
+
+
+# -- kills ------------------------------------------------------------------------------------
+
+_CALLS = ("replace", "rename", "fsync", "unlink", "link", "rmdir", "mkdir")
+
+
+class Killed(BaseException):
+    """Nothing changes on disk from here on."""
+
+
+def killed_at(step: int, work: Callable[[], object]) -> bool:
+    """Do the work as if killed right before its `step`-th change on disk; was it?"""
+    left = [step]
+
+    def dying(call: Callable[..., object]) -> Callable[..., object]:
+        def counted(*args: object, **kwargs: object) -> object:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return call(*args, **kwargs)
+
+        return counted
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in _CALLS:
+            patch.setattr(os, name, dying(getattr(os, name)))
+        try:
+            work()
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("change", ["settings", "source"])
+def test_a_kill_at_any_change_on_disk_loses_no_finished_label(
+    tmp_path: Path, home: Workspace, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a kill is no power cut
+    with home.lock():
+        if change == "source":
+            images(home, "a", "B", "c")
+    old = content(home)
+    threshold = 0.2 if change == "settings" else 0.1
+
+    def work(where: Workspace) -> None:
+        with where.lock():
+            detect(where, threshold)
+
+    whole = Workspace(Path(shutil.copytree(home.path, tmp_path / "whole")))
+    work(whole)
+    new = content(whole)
+    assert new != old
+    for step in range(200):
+        trial = Workspace(Path(shutil.copytree(home.path, tmp_path / f"kill{step}")))
+        died = killed_at(step, lambda trial=trial: work(trial))  # type: ignore[misc]
+        assert content(trial) in (old, new)
+        if died and content(trial) == old:  # another command comes between
+            killed_at(step % 5, lambda trial=trial: work(trial))  # type: ignore[misc]
+            assert content(trial) in (old, new)
+        work(trial)
+        assert content(trial) == new
+        assert trial.state("detect").complete
+        names = {p.name for p in trial.path.iterdir()}
+        assert names == {"images", "detect", ".lock", ".lock.holder"}
+        shutil.rmtree(trial.path)
+        if not died:
+            break
+    assert 15 < step < 199
+
+
+# -- readers ----------------------------------------------------------------------------------
+
+
+def test_a_reader_goes_on_with_the_layer_that_it_began_with(home: Workspace) -> None:
+    old, fingerprint = content(home), home.require("detect").fingerprint()
+    held = home.require("detect").held()
+    first = held.read(0)
+    for threshold in (0.2, 0.3):
+        with home.lock():
+            detect(home, threshold)
+    assert [*first, *held.read(1), *held.read(2)] == list(held.records())
+    assert [record.image_id for record in held.records()] == old
+    assert held.fingerprint() == fingerprint
+    assert home.require("detect").fingerprint() != fingerprint
+    assert len(list(home.path.glob(".detect.gone-*"))) == 1  # what nobody reads is gone at once
+    del held
+    with home.lock():
+        pass
+    assert not list(home.path.glob(".detect.*"))
+
+
+def test_a_layer_that_grows_does_not_grow_for_its_reader(home: Workspace) -> None:
+    held = home.require("detect").held()
+    with home.lock():
+        images(home, "a", "b", "c", "d")
+        detect(home, 0.1)
+    assert len(list(held.records())) == 6
+    assert len(content(home)) == 8
+
+
+# -- digests ----------------------------------------------------------------------------------
+
+
+def test_every_flipped_bit_is_noticed(home: Workspace) -> None:
+    layer = home.require("detect")
+    path = layer.shard_path(1)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 97):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        os.utime(path, ns=(position, position))
+        with pytest.raises(AutolabelError, match=r"part-00001\.parquet is damaged") as e:
+            list(Workspace(home.path).require("detect").records())
+        assert "delete part-00001.parquet and run autolabel detect again" in e.value.hint
+    path.unlink()
+    assert home.state("detect").problem() == "detect/ is unfinished: 2 of 3 shards"
+    with home.lock():
+        assert detect(home, 0.1) == [1]
+    assert path.read_bytes() == whole
+
+
+def test_a_run_with_nothing_to_do_hashes_nothing(
+    home: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hashed(*args: object) -> str:
+        raise AssertionError("hashed")
+
+    monkeypatch.setattr("autolabel.store.layer.digest_of", hashed)
+    with home.lock():
+        assert detect(home, 0.1) == []
+    assert home.state("detect").complete
+
+
+def test_a_workspace_without_digests_opens_and_gets_them(home: Workspace) -> None:
+    manifests = {}
+    for name in ("images", "detect"):
+        layer = home.require(name)
+        manifests[name] = (layer.path / "manifest.json").read_bytes()
+        text = layer.path / "manifest.json"
+        old = json.loads(text.read_text("utf-8"))
+        del old["digests"], old["unread"]
+        text.write_text(json.dumps(old), "utf-8")
+    assert [state.complete for state in home.states()] == [True, True]
+    assert len(content(home)) == 6
+    with home.lock():
+        assert detect(home, 0.1) == []
+    assert (home.path / "detect/manifest.json").read_bytes() == manifests["detect"]
