@@ -80,6 +80,15 @@ class Draft:
         self._bind(layer, self.kept)
         for index in sorted(self.shared):
             share(self.final.shard_path(index), layer.shard_path(index))
+        if not differences(self.final.manifest, self.manifest):
+            self._take_journals()
+
+    def _take_journals(self) -> None:
+        """What is there of shards that were stopped half way; of anything else it is not used."""
+        for index in self.to_do:
+            there, here = self.final.journal_path(index), self.layer.journal_path(index)
+            if there.is_file() and not there.is_symlink() and not here.exists():
+                share(there, here)
 
     def _bind(self, layer: Layer, sound: Collection[int]) -> None:
         """Write the manifest, with what is noted of the sound shards."""

@@ -28,10 +28,17 @@ class Widths:
     def wants(self, record: Record) -> bool:
         return record.usable
 
+    def batch_key(self, record: Record) -> int:
+        return record.width
+
     def prepare(self, record: Record) -> Record:
         return record
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
+        if len({r.width for r in batch}) > 1:
+            raise AutolabelError("a batch of several sizes", hint="")
+        if self.refuse == "stop" and batch[0].uri == "1-1.jpg":
+            raise KeyboardInterrupt
         if any(r.uri == self.refuse for r in batch):
             raise RuntimeError("no")
         return [
@@ -40,7 +47,7 @@ class Widths:
 
 
 def rows(shard: int, count: int = 5) -> list[Record]:
-    return [Record(f"{shard}-{i}", f"{shard}-{i}.jpg", 10 + i, 8) for i in range(count)]
+    return [Record(f"{shard}-{i}", f"{shard}-{i}.jpg", 10 + i % 2, 8) for i in range(count)]
 
 
 TASKS = [Task(i, 5, partial(rows, i), f"digest{i}") for i in range(6)]
@@ -60,7 +67,8 @@ def run(engine: str, folder: Path, refuse: str = "") -> tuple[Layer, Progress]:
     layer = Workspace(folder / engine).begin("detect", Manifest("detect"), overwrite=False)
     progress = Progress()
     module = importlib.import_module(ENGINES[engine])
-    module.run(partial(Widths, refuse), layer, TASKS, progress, batch_size=2, workers=1)
+    tasks = [task for task in TASKS if task.index not in layer.shards()]
+    module.run(partial(Widths, refuse), layer, tasks, progress, batch_size=2, workers=1)
     return layer, progress
 
 
@@ -72,6 +80,21 @@ def test_the_same_bytes_as_the_local_engine(engine: str, tmp_path: Path) -> None
     assert layer.shards() == list(range(6))
     assert [layer.digest(i) for i in range(6)] == [expected.digest(i) for i in range(6)]
     assert (progress.images, progress.objects, progress.shards) == (30, 30, 6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_what_a_stop_left_of_a_shard_is_used(engine: str, tmp_path: Path) -> None:
+    expected, _ = run("local", tmp_path / "reference")
+    stopped = tmp_path / engine
+    with pytest.raises(KeyboardInterrupt):
+        run("local", tmp_path, "stop")
+    if engine != "local":
+        (tmp_path / "local").rename(stopped)
+    layer, progress = run(engine, tmp_path)
+    assert [layer.digest(i) for i in range(6)] == [expected.digest(i) for i in range(6)]
+    assert (progress.images, progress.resumed) == (25, 3)
+    assert not list(layer.path.glob(".part*"))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autolabel.config import EngineConfig, IngestConfig
+from autolabel.config import DetectConfig, EngineConfig, IngestConfig
 from autolabel.engine import journal, local
 from autolabel.engine.base import Progress, Task
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import content_id
-from autolabel.pipeline import ingest
+from autolabel.pipeline import detect, ingest
+from autolabel.stages.detect import Detect
 from autolabel.stages.ingest import Scan
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.types import Objects, Record
@@ -304,3 +305,34 @@ def test_a_photo_replaced_after_a_stop_is_looked_at_again(
     photos[0].write_bytes(photos[5].read_bytes())
     layer = ingest(Workspace(tmp_path / "ws"), config, engine).layer
     assert [r.image_id for r in layer.records()] == [content_id(p.read_bytes()) for p in photos]
+
+
+def test_a_photo_that_is_back_does_not_cost_what_a_stop_left(
+    random_detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a shard is done again, the layer is written beside; the journal goes with it."""
+    photos = make_photos(tmp_path / "photos", 6)
+    workspace, engine = Workspace(tmp_path / "ws"), EngineConfig(batch_size=1)
+    ingest(workspace, IngestConfig(source=(str(tmp_path / "photos"),), shard_size=3), engine)
+    asked: list[str] = []
+    call = Detect.__call__
+
+    def counted(self: Detect, batch: Sequence[Record]) -> list[Record]:
+        asked.extend(record.uri for record in batch)
+        if asked[-1] == stop:
+            raise KeyboardInterrupt
+        return call(self, batch)
+
+    monkeypatch.setattr(Detect, "__call__", counted)
+    config = DetectConfig(model=str(random_detector), prompt=("cat",))
+    away = photos[1].rename(tmp_path / "away.png")
+    stop = "0005.png"
+    with pytest.raises(KeyboardInterrupt):
+        detect(workspace, config, engine)
+    away.rename(photos[1])
+    stop = ""
+    asked.clear()
+    layer = detect(workspace, config, engine).layer
+    assert asked == ["0001.png", "0005.png"]
+    assert [record.error for record in layer.records()] == [None] * 6
+    assert not list(layer.path.glob(".part*"))
