@@ -132,6 +132,8 @@ def derive(
     engine: EngineConfig,
     overwrite: bool,
     report: Reporter,
+    *,
+    on_trial: bool = False,
 ) -> Done:
     """Make a layer from another by a stage that needs nothing but the records; holds no lock.
 
@@ -145,6 +147,7 @@ def derive(
         engine: how it runs.
         overwrite: whether settings that differ from those of the layer replace them.
         report: called when work begins.
+        on_trial: see `Draft`.
 
     Raises:
         AutolabelError: the settings differ, the stage cannot be made, photos are gone, or some
@@ -155,6 +158,7 @@ def derive(
     draft = workspace.draft(
         name, bound_to(manifest, source), wanted, overwrite=overwrite, again=unread.again
     )
+    draft.on_trial = on_trial
     tasks = [
         unread.task(draft.final, task.index) if task.index in draft.again else task
         for task in tasks_from(source, draft.to_do)

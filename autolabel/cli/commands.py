@@ -216,7 +216,11 @@ def filter(
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Show what each rule would reject, and write nothing."),
+        typer.Option(
+            "--dry-run",
+            help="Show what each rule would reject; no label is changed. Crops that are embedded "
+            "for it are not embedded again.",
+        ),
     ] = False,
     source_root: SourceRoot = None,
     overwrite: Overwrite = False,

@@ -272,7 +272,7 @@ def trials(rows: Any, labels: Mapping[str, int], as_json: bool) -> None:
         figures = [sum(counts.values()), *(counts.get(n, 0) for n in names)]
         shown.add_row(title, "", *map(str, figures))
     table(shown)
-    message("nothing was written")
+    message("no label was changed")
 
 
 def previewed(done: Any, as_json: bool) -> None:

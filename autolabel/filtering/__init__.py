@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from autolabel import pipeline
 from autolabel.config import EngineConfig, FilterConfig, suggest
 from autolabel.engine.base import Task
 from autolabel.errors import UsageError
-from autolabel.filtering.gather import Gathered, Place, gather, read_joined
+from autolabel.filtering.gather import TASKS, Gathered, Place, gather, read_joined
 from autolabel.running import Done, Reporter, check_ready, run_stage, silent
 from autolabel.stages.filter import Filter
 from autolabel.stages.rules import GROUP, active
@@ -97,36 +97,43 @@ def try_rules(
     from_layer: str | None = None,
     report: Reporter = silent,
 ) -> list[Trial]:
-    """What each rule would reject; the workspace is not written to.
+    """What each rule would reject; no label is changed.
+
+    Crops that are embedded for it stay embedded, as by `filter_labels`, and so does what is learned
+    from them; what the layer `filter` was made with stays beside that.
 
     Raises:
         AutolabelError: as `filter_labels`.
     """
     source = source_of(workspace, config, from_layer)
-    check_ready(workspace, source)
+    writes = any(getattr(config, name) for name in TASKS)
+    with workspace.lock() if writes else nullcontext():
+        check_ready(workspace, source)
+        place = Place(workspace, on_trial=True)
+        return _try(source, config, gather(place, source, config, engine, report))
+
+
+def _try(source: Layer, config: FilterConfig, found: Gathered) -> list[Trial]:
     rules = active(config)
-    with tempfile.TemporaryDirectory() as folder:
-        place = Place(workspace, spare=Workspace(Path(folder)))
-        found = gather(place, source, config, engine, report)
-        capped = find_capped(source, config.max_per_group)
-        stages = {
-            name: Filter(
-                config.model_copy(update={"rules": (name,), "max_per_group": 0}),
-                found.texts, found.crowds, found.probe,
-            )
-            for name in rules
-        }  # fmt: skip
-        whole = Filter(config, found.texts, found.crowds, found.probe, capped)
-        alone: Counter[str] = Counter()
-        classes: dict[str, Counter[str]] = {name: Counter() for name in [*rules, GROUP]}
-        for index in source.shards():
-            read = read_joined(source, found.layers, index)
-            records = [record for record in read if whole.wants(record)]
-            for name, stage in stages.items():
-                alone[name] += sum(len(list(_new(*pair))) for pair in _pairs(stage, records))
-            for before, after in _pairs(whole, records):
-                for rule, label in _new(before, after):
-                    classes[rule][label] += 1
+    capped = find_capped(source, config.max_per_group)
+    stages = {
+        name: Filter(
+            config.model_copy(update={"rules": (name,), "max_per_group": 0}),
+            found.texts, found.crowds, found.probe,
+        )
+        for name in rules
+    }  # fmt: skip
+    whole = Filter(config, found.texts, found.crowds, found.probe, capped)
+    alone: Counter[str] = Counter()
+    classes: dict[str, Counter[str]] = {name: Counter() for name in [*rules, GROUP]}
+    for index in source.shards():
+        read = read_joined(source, found.layers, index)
+        records = [record for record in read if whole.wants(record)]
+        for name, stage in stages.items():
+            alone[name] += sum(len(list(_new(*pair))) for pair in _pairs(stage, records))
+        for before, after in _pairs(whole, records):
+            for rule, label in _new(before, after):
+                classes[rule][label] += 1
     alone[GROUP] = classes[GROUP].total()
     listed = [*rules, GROUP] if config.max_per_group else rules
     return [Trial(name, alone[name], dict(classes[name])) for name in listed]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from autolabel.stages.evidence import CLIP, DINOV2, Crowds, find_crowds, joined
 from autolabel.stages.filter import Filter
 from autolabel.stages.probe import Examples, Probe
 from autolabel.stages.rules import GROUP, active
-from autolabel.store import EMBED, Layer, Manifest, Workspace, bound_to, differences, write_atomic
+from autolabel.store import EMBED, Layer, Manifest, Workspace, write_atomic
 from autolabel.types import Record
 
 TASKS: Mapping[str, str] = {CLIP: "image-text", DINOV2: "image"}
@@ -39,13 +40,13 @@ class Place:
 
     Attributes:
         home: the workspace.
-        spare: where to write what `home` lacks, if it is not to be written to.
         learned_from: the workspace whose fits to use in place of own ones.
+        on_trial: whether what a filter was made with stays in its place.
     """
 
     home: Workspace
-    spare: Workspace | None = None
     learned_from: Workspace | None = None
+    on_trial: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ def gather(
     found = Gathered(layers, located, None, None, None, {}, {})
     found.origin.update({name: at.reference() for name, at in located.items()})
     if CLIP in layers:
-        texts = _texts(place, located[CLIP], ontology, config, engine)
+        texts = _texts(layers[CLIP], located[CLIP], ontology, config, engine)
         found = replace(found, texts=texts)
     if DINOV2 in layers:
         found = replace(found, crowds=_crowds(place, source, config, found))
@@ -108,39 +109,30 @@ def _vectors(
 ) -> Layer:
     """The layer `embed/NAME`, made or brought up to date."""
     manifest = Manifest(stage=EMBED, settings={"context": config.context}, model=located.identity())
-    layer, home = place.home.layer(f"{EMBED}/{name}"), place.home
-    if place.spare is not None:
-        bound = bound_to(manifest, source)
-        ready = layer.exists and not differences(layer.manifest, bound)
-        if ready and not layer.to_do(source):
-            return layer
-        home = place.spare
     root = pipeline.existing_root(place.home)
     make = partial(Embed, located, config.context, root, engine.device)
-    return derive(home, layer.name, source, manifest, make, root, engine, True, report).layer
+    return derive(
+        place.home, f"{EMBED}/{name}", source, manifest, make, root, engine, True, report,
+        on_trial=place.on_trial,
+    ).layer  # fmt: skip
 
 
 def _kept(
-    place: Place, name: str, file: str, parse: Callable[[bytes], T], make: Callable[[], bytes]
+    layer: Layer, file: str, parse: Callable[[bytes], T], make: Callable[[], bytes]
 ) -> tuple[T, bytes]:
     """What a file beside a layer of vectors holds; it is made where it is missing or damaged."""
-    homes = [place.home, *([place.spare] if place.spare else [])]
-    paths = [home.path / EMBED / name / file for home in homes]
-    for path in paths:
-        if path.is_file():
-            data = path.read_bytes()
-            try:
-                return parse(data), data
-            except ValueError:
-                continue
+    path = layer.path / file
+    if path.is_file():
+        data = path.read_bytes()
+        with suppress(ValueError):
+            return parse(data), data
     data = make()
-    paths[-1].parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(paths[-1], data)
+    write_atomic(path, data)
     return parse(data), data
 
 
 def _texts(
-    place: Place,
+    layer: Layer,
     located: registry.Located,
     ontology: Ontology,
     config: FilterConfig,
@@ -152,7 +144,7 @@ def _texts(
         return embed_texts(registry.load(located, engine.device), wording).to_json()
 
     file = f"texts-{wording.fingerprint()}.json"
-    return _kept(place, CLIP, file, lambda data: TextVectors.from_json(json.loads(data)), make)[0]
+    return _kept(layer, file, lambda data: TextVectors.from_json(json.loads(data)), make)[0]
 
 
 def _crowds(place: Place, source: Layer, config: FilterConfig, found: Gathered) -> Crowds:
@@ -179,7 +171,7 @@ def _crowds(place: Place, source: Layer, config: FilterConfig, found: Gathered) 
             crowds = find_crowds(records, neighbours=config.neighbours, share=config.crowd_share)
             return crowds.to_bytes()
 
-        data = _kept(place, DINOV2, file, Crowds.from_bytes, make)[1]
+        data = _kept(found.layers[DINOV2], file, Crowds.from_bytes, make)[1]
     found.inputs["crowds"] = hashlib.sha256(data).hexdigest()
     found.origin["crowds"] = file
     return Crowds.from_bytes(data)
@@ -233,7 +225,7 @@ def _probe(
         embedder = registry.load(located, engine.device)
         return examples.embedded(embedder, config.context).to_bytes()
 
-    parsed, data = _kept(place, DINOV2, file, Examples.from_bytes, make)
+    parsed, data = _kept(found.layers[DINOV2], file, Examples.from_bytes, make)
     found.inputs["examples"] = hashlib.sha256(data).hexdigest()
     found.origin["examples"] = str(folder.resolve())
     return Probe(parsed, config.probe_kind, frozenset(ontology.names))

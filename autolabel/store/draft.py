@@ -38,6 +38,8 @@ class Draft:
         again: those of them that `final` has, made from the same source.
         shared: shards of `final` that stay.
         kept: shards of a successor that was left half made, which stay.
+        on_trial: whether a successor with other settings stays beside the layer when it is
+            complete, for the next draft with its settings to find.
     """
 
     final: Layer
@@ -47,6 +49,7 @@ class Draft:
     again: frozenset[int] = frozenset()
     shared: frozenset[int] = frozenset()
     kept: frozenset[int] = frozenset()
+    on_trial: bool = False
     _begun: bool = field(default=False, init=False)
 
     @property
@@ -113,7 +116,7 @@ class Draft:
                 self.layer.note_shards()
 
     def finish(self) -> Layer:
-        """The complete layer in its place.
+        """The complete layer in its place, or hidden beside it if it is on trial.
 
         Raises:
             AutolabelError: it cannot be written.
@@ -121,6 +124,8 @@ class Draft:
         try:
             self.layer.note_shards()
             if not self.in_place:
+                if self.on_trial and differences(self.final.manifest, self.manifest):
+                    return self.layer
                 self._carry_over()
                 swap(self.layer, self.final)
         except OSError as e:
