@@ -18,11 +18,14 @@ from autolabel.errors import AutolabelError
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C."""
-    signal.signal(signal.SIGTERM, _interrupted)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of a background job
-        signal.signal(signal.SIGINT, _interrupted)
-    status = _run(arguments)
-    _warn_of_plugins()
+    try:
+        signal.signal(signal.SIGTERM, _interrupted)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of a background job
+            signal.signal(signal.SIGINT, _interrupted)
+        status = _run(arguments)
+        _warn_of_plugins()
+    except KeyboardInterrupt:
+        status = 130
     sys.exit(status)
 
 
@@ -36,8 +39,8 @@ def _warn_of_plugins() -> None:
 
 
 def _run(arguments: list[str] | None) -> int:
-    command = typer.main.get_command(app)
     try:
+        command = typer.main.get_command(app)
         status = command.main(arguments, prog_name="autolabel", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except AutolabelError as e:

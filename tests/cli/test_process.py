@@ -44,6 +44,20 @@ def test_ctrl_c_while_it_loads_shows_no_traceback(moment: int, tmp_path: Path) -
     assert "Exception" not in err
 
 
+@pytest.mark.parametrize("where", ["typer.main.get_command", "autolabel.cli._warn_of_plugins"])
+def test_ctrl_c_before_and_after_the_command_itself(where: str) -> None:
+    module, _, name = where.rpartition(".")
+    code = (
+        f"import os, signal, sys, autolabel.cli, {module} as module\n"
+        "from autolabel.__main__ import main\n"
+        f"module.{name} = lambda *a: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.argv[1:] = ['models', '--json']\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_a_second_ctrl_c_while_threads_end_shows_no_traceback() -> None:
     code = (
         "import os, signal, sys, threading, time, autolabel.cli\n"
