@@ -37,6 +37,7 @@ from autolabel.stages.detect import Detect
 from autolabel.stages.ingest import MarkRepeats, Scan, find_repeats
 from autolabel.stages.refine import Refine
 from autolabel.store import Layer, Manifest, Workspace, bound_to, write_atomic
+from autolabel.store.validate import outside
 from autolabel.types import Record
 
 __all__ = [
@@ -127,6 +128,9 @@ def _scan(
     layer = workspace.layer("scan")
     manifest = Manifest(stage="scan", settings={"image_id": "sha256", "phash": "dct64"})
     root = Path(layer.manifest.source_root or "") if layer.exists else common_root(paths)
+    manifest = replace(manifest, origin=outside(paths, root, workspace.path))
+    if layer.exists and layer.manifest.origin != manifest.origin:
+        layer.write_manifest(replace(layer.manifest, origin=manifest.origin))
     photos = Photos(layer, root)
     if layer.exists and overwrite and layer.manifest.binding() != manifest.binding():
         paths = list(dict.fromkeys([*(from_uri(uri, root) for uri in photos.known), *paths]))

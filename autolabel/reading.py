@@ -12,8 +12,9 @@ import json
 import os
 import re
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import yaml
 
@@ -33,17 +34,22 @@ _SPARE_NODES = 100_000
 """By how much aliases may lengthen a YAML file, in nodes and characters."""
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], folder: int | None = None) -> BufferedReader:
     """Open a regular file for reading; nothing else is ever waited for or read.
+
+    Args:
+        path: of the file.
+        folder: descriptor of the open folder that it is in, by its last part.
 
     Raises:
         OSError: missing, not a regular file, or not readable; `strerror` says it in words.
     """
-    _refuse_unless_regular(
-        Path(path).stat().st_mode, path
-    )  # opening a device may already act on it
+    at = path if folder is None else Path(path).name
+    seen = os.stat(at, dir_fd=folder)
+    _refuse_unless_regular(seen.st_mode, path)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = os.fdopen(os.open(path, flags | getattr(os, "O_CLOEXEC", 0)), "rb")
+    flags |= getattr(os, "O_CLOEXEC", 0)
+    file = os.fdopen(os.open(at, flags, dir_fd=folder), "rb")
     try:
         _refuse_unless_regular(os.fstat(file.fileno()).st_mode, path)  # it may be another by now
     except OSError:
@@ -66,11 +72,20 @@ def read_regular(path: str | os.PathLike[str], largest: int = LARGEST_TEXT) -> b
         OSError: as `open_regular`, or it is larger; `strerror` says it in words.
     """
     with open_regular(path) as file:
-        # The size first, so that a huge sparse file costs nothing; the read is bounded anyway.
-        if os.fstat(file.fileno()).st_size <= largest:
-            data = file.read(largest + 1)
-            if len(data) <= largest:
-                return data
+        return read_open(file, path, largest)
+
+
+def read_open(file: BufferedReader, path: str | os.PathLike[str], largest: int) -> bytes:
+    """The bytes of an open file.
+
+    Raises:
+        OSError: it cannot be read, or is larger than `largest` bytes.
+    """
+    # The size first, so that a huge sparse file costs nothing; the read is bounded anyway.
+    if os.fstat(file.fileno()).st_size <= largest:
+        data = file.read(largest + 1)
+        if len(data) <= largest:
+            return data
     shown = f"{largest >> 20} MiB" if largest >= 2**20 else f"{largest} bytes"
     raise OSError(errno.EFBIG, f"larger than {shown}", os.fspath(path))
 

@@ -523,6 +523,8 @@ def _existing(path: Path) -> Workspace:
         raise UsageError(
             f"{path} {missing}", hint=f"make one: autolabel ingest PHOTOS --workspace {path}"
         )
+    for stray in workspace.check():
+        show.message(f"warning: {path / stray} is no shard of ours and is left alone")
     return workspace
 
 

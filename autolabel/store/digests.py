@@ -9,6 +9,11 @@ import hashlib
 import os
 from pathlib import Path
 
+from autolabel.reading import open_regular, read_open
+
+LARGEST_SHARD = 2**31
+"""Bytes of a shard, and of any other file of a layer."""
+
 _Key = tuple[int, int, int, int]
 _known: dict[_Key, str] = {}
 
@@ -23,16 +28,14 @@ def digest_of(data: bytes, stat: os.stat_result | None = None) -> str:
     return _known[key]
 
 
-def read_with_stat(path: Path, folder: int | None = None) -> tuple[bytes, os.stat_result]:
-    """A file's bytes and stat; by its name in the open folder, where one is given.
+def read_with_stat(
+    path: Path, folder: int | None = None, largest: int = LARGEST_SHARD
+) -> tuple[bytes, os.stat_result]:
+    """A regular file's bytes and stat; by its name in the open folder, where one is given.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, is larger than `largest` bytes, or is no regular file.
     """
 
-    def opener(name: str, flags: int) -> int:
-        return os.open(path.name, flags, dir_fd=folder)
-
-    with open(path, "rb", opener=None if folder is None else opener) as file:
-        stat = os.fstat(file.fileno())
-        return file.read(), stat
+    with open_regular(path, folder) as file:
+        return read_open(file, path, largest), os.fstat(file.fileno())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import time
 import weakref
 from collections import Counter
@@ -17,10 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autolabel.errors import AutolabelError
+from autolabel.reading import parse_json
 from autolabel.store.counts import LABEL_COLUMNS, VECTOR_COLUMNS, Counts
 from autolabel.store.digests import digest_of, read_with_stat
 from autolabel.store.files import hold_folder, write_atomic
 from autolabel.store.manifest import Manifest
+from autolabel.store.shards import check_file, check_table
+from autolabel.store.validate import LARGEST_MANIFEST, SHARD, check_uris, manifest_of
 from autolabel.types import Record, from_table, is_unread, to_table
 from autolabel.vectors import from_vector_table, to_vector_table
 
@@ -31,8 +33,6 @@ EMBED = "embed"
 """Folder of the layers `embed/NAME`, which hold the vectors of another layer's crops."""
 STUDENT = "student"
 """Folder of the layers `student/NAME`, which hold what students find in hand-labelled photos."""
-
-_SHARD = re.compile(r"part-(\d{5}|[1-9]\d{5,})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,15 @@ class Layer:
             stat = path.stat() if folder is None else os.stat(path.name, dir_fd=folder)
             key = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
             if self._parsed is None or self._parsed[0] != key:
-                self._parsed = key, Manifest(**json.loads(read_with_stat(path, folder)[0]))
+                data = read_with_stat(path, folder, LARGEST_MANIFEST)[0]
+                self._parsed = key, manifest_of(parse_json(data))
             return self._parsed[1]
         except FileNotFoundError:
             raise AutolabelError(
                 f"the workspace has no layer {self.name}/",
                 hint=f"autolabel status {self.path.parent} lists the layers",
             ) from None
-        except (ValueError, TypeError) as e:
+        except (OSError, ValueError) as e:
             raise AutolabelError(
                 f"{path} is damaged: {e}", hint=f"move {self.path} away and run the stage again"
             ) from e
@@ -161,7 +162,11 @@ class Layer:
 
     def read(self, index: int) -> list[Record]:
         """The records of one shard."""
-        return self.decoded(self.table(index))
+        table = self.table(index)
+        try:
+            return self.decoded(table)
+        except ValueError as e:
+            raise self._unreadable(index, e) from e
 
     def decoded(self, table: pa.Table) -> list[Record]:
         """The records of a table as `encoded` makes it."""
@@ -189,9 +194,15 @@ class Layer:
         data = self._checked(index)
         try:
             with pq.ParquetFile(pa.BufferReader(data)) as file:
-                return file.read(columns=columns)
-        except (OSError, pa.ArrowException) as e:
+                check_file(file, vectors=self.holds_vectors)
+                table = file.read(columns=columns)
+            check_table(table)
+            if "uri" in table.column_names:
+                home = self.path.parents[self.name.count("/")]
+                check_uris(table.column("uri").to_pylist(), home)
+        except (OSError, ValueError, pa.ArrowException) as e:
             raise self._unreadable(index, e) from e
+        return table
 
     def rows(self, index: int) -> int:
         """How many images one shard has.
@@ -202,7 +213,7 @@ class Layer:
         data = self._checked(index)
         try:
             return int(pq.read_metadata(pa.BufferReader(data)).num_rows)
-        except (OSError, pa.ArrowException) as e:
+        except (OSError, ValueError, pa.ArrowException) as e:
             raise self._unreadable(index, e) from e
 
     def _checked(self, index: int) -> bytes:
@@ -298,8 +309,9 @@ class Layer:
         A ``+`` and a digest of what else went into the shard may follow.
         """
         try:
-            metadata = pq.read_schema(self.shard_path(index)).metadata or {}
-        except (OSError, pa.ArrowException):
+            data = read_with_stat(self.shard_path(index))[0]
+            metadata = pq.read_schema(pa.BufferReader(data)).metadata or {}
+        except (OSError, ValueError, pa.ArrowException):
             return UNREADABLE
         digest: bytes = metadata.get(SOURCE_DIGEST, b"")
         return digest.decode("utf-8", "replace")
@@ -323,7 +335,7 @@ class Layer:
 
 def _indices(names: Iterable[str]) -> list[int]:
     """The numbers of shards, by their files' names, in order."""
-    return sorted(int(found[1]) for found in map(_SHARD.fullmatch, names) if found)
+    return sorted(int(found[1]) for found in map(SHARD.fullmatch, names) if found)
 
 
 def _stage(name: str) -> str:

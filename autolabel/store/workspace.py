@@ -18,6 +18,7 @@ from autolabel.store.files import not_writable, retire, write_atomic
 from autolabel.store.layer import EMBED, STUDENT, Layer
 from autolabel.store.manifest import Manifest, differences
 from autolabel.store.states import LayerState, states_of
+from autolabel.store.validate import check_folder, check_sources
 
 GROUPS = (EMBED, STUDENT)
 LOCK = ".lock"
@@ -28,6 +29,17 @@ class Workspace:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._strays: list[str] | None = None
+
+    def check(self) -> list[str]:
+        """See that its files are what they should be; the names of files that look like shards.
+
+        Raises:
+            AutolabelError: a link, a pipe or the like is in the place of one.
+        """
+        if self._strays is None:
+            self._strays = check_folder(self.path, GROUPS)
+        return self._strays
 
     def layer(self, name: str) -> Layer:
         """The layer of that name, which need not exist."""
@@ -40,12 +52,14 @@ class Workspace:
         """The layers that exist, sources before what was made from them, then by name."""
         if not self.path.is_dir():
             return []
+        self.check()
         if self._half_swapped():
             self._settle()
         patterns = ["[!.]*/manifest.json", *(f"{g}/[!.]*/manifest.json" for g in GROUPS)]
         folders = [p.parent for pattern in patterns for p in self.path.glob(pattern)]
         names = [p.relative_to(self.path).as_posix() for p in sorted(folders)]
         found = {name: self.layer(name) for name in names}
+        check_sources({name: layer.manifest for name, layer in found.items()}, self.path)
 
         def depth(layer: Layer) -> int:
             source = layer.manifest.source
@@ -128,6 +142,7 @@ class Workspace:
             AutolabelError: another process holds it, or the folder cannot be written.
         """
         self._create()
+        self.check()
         lock = FileLock(self.path / LOCK, timeout=0)
         try:
             lock.acquire()
