@@ -128,9 +128,9 @@ def _scan(
     layer = workspace.layer("scan")
     manifest = Manifest(stage="scan", settings={"image_id": "sha256", "phash": "dct64"})
     root = Path(layer.manifest.source_root or "") if layer.exists else common_root(paths)
-    manifest = replace(manifest, origin=outside(paths, root, workspace.path))
-    if layer.exists and layer.manifest.origin != manifest.origin:
-        layer.write_manifest(replace(layer.manifest, origin=manifest.origin))
+    allowed = outside(paths, root, workspace.path)
+    if layer.exists and layer.manifest.origin != layer.manifest.origin | allowed:
+        layer.write_manifest(replace(layer.manifest, origin=layer.manifest.origin | allowed))
     photos = Photos(layer, root)
     if layer.exists and overwrite and layer.manifest.binding() != manifest.binding():
         paths = list(dict.fromkeys([*(from_uri(uri, root) for uri in photos.known), *paths]))
@@ -143,7 +143,7 @@ def _scan(
         Task(index, len(chunk), partial(_unread, chunk))
         for index, chunk in zip(free, chunks, strict=False)
     ]
-    origin = {"source": _retold(config.source)}
+    origin = {"source": _retold(config.source), **allowed}
     manifest = replace(
         manifest, source_root=str(root), shards=len(have) + len(tasks), origin=origin
     )
