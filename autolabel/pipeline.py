@@ -42,8 +42,9 @@ from autolabel.types import Record
 
 __all__ = [
     "ENGINES", "LABELS", "Done", "Reporter", "check_model", "check_ready", "content_key", "derive",
-    "detect", "existing_root", "history", "ingest", "ontology_of", "refine", "replayed",
-    "run_stage", "scanned", "silent", "tasks_from",
+    "detect", "detection", "existing_root", "history", "ingest", "marking", "new_photos",
+    "ontology_of", "refine", "refinement", "replayed", "run_stage", "scanned", "silent",
+    "tasks_from",
 ]  # fmt: skip
 
 MOST_RETOLD = 20
@@ -177,19 +178,9 @@ def _unread(uris: Iterable[str]) -> list[Record]:
 def _mark(
     workspace: Workspace, scan: Layer, config: IngestConfig, engine: EngineConfig, overwrite: bool
 ) -> Layer:
-    holdout = find_images(config.holdout).paths if config.holdout else []
-    ids = sorted(_content(path) for path in holdout)
-    settings = config.settings()
-    settings["holdout"] = hashlib.sha256("\n".join(ids).encode()).hexdigest() if ids else None
-    manifest = bound_to(
-        Manifest(
-            stage="ingest",
-            settings=settings,
-            source_root=scan.manifest.source_root,
-            origin={"holdout": [str(Path(p).resolve()) for p in config.holdout]},
-        ),
-        scan,
-    )
+    holdout, asked = marking(config)
+    asked = replace(asked, source_root=scan.manifest.source_root)
+    manifest = bound_to(asked, scan)
     wanted = {index: scan.digest(index) for index in scan.shards()}
     draft = workspace.draft("images", manifest, wanted, overwrite=overwrite)
     tasks = tasks_from(scan, draft.to_do)
@@ -199,6 +190,32 @@ def _mark(
         marks = find_repeats(scan.records(), held_out, near_bits=config.near_bits)
         make = partial(MarkRepeats, marks, min_side=config.min_side, max_aspect=config.max_aspect)
     return run_stage("images", make, draft, tasks, engine, silent)
+
+
+def marking(config: IngestConfig) -> tuple[list[Path], Manifest]:
+    """The held-out photos, and what binds the layer `images` that is asked for.
+
+    Raises:
+        AutolabelError: a held-out photo cannot be read.
+    """
+    holdout = find_images(config.holdout).paths if config.holdout else []
+    settings = config.settings()
+    settings["holdout"] = content_key(holdout) if holdout else None
+    origin = {"holdout": [str(Path(p).resolve()) for p in config.holdout]}
+    return holdout, Manifest(stage="ingest", settings=settings, origin=origin)
+
+
+def new_photos(workspace: Workspace, config: IngestConfig) -> int:
+    """How many photos `ingest` would read.
+
+    Raises:
+        AutolabelError: a source is missing.
+    """
+    layer = workspace.layer("scan")
+    paths = _outside(workspace, config.source, find_images(config.source).paths)
+    root = Path(layer.manifest.source_root or "") if layer.exists else common_root(paths)
+    photos = Photos(layer, root)
+    return sum(map(photos.is_new, paths))
 
 
 def _content(path: Path) -> str:
@@ -241,20 +258,32 @@ def detect(
     with workspace.lock():
         source = workspace.require(from_layer)
         check_ready(workspace, source)
-        ontology = _ontology(workspace, config)
-        located = registry.locate("detector", config.model)
-        manifest = Manifest(
-            stage="detect",
-            settings={**config.settings(), "ontology": ontology.to_mapping()},
-            model=located.identity(),
-            origin={"model": located.reference()},
-        )
+        ontology, located, manifest = detection(workspace, config)
         root = existing_root(workspace)
         make = partial(Detect, config, ontology, located, root, engine.device)
         done = derive(workspace, "detect", source, manifest, make, root, engine, overwrite, report)
         text = yaml.safe_dump(ontology.to_mapping(), sort_keys=False, allow_unicode=True)
         write_atomic(workspace.path / "ontology.yaml", text.encode())
         return done
+
+
+def detection(
+    workspace: Workspace, config: DetectConfig
+) -> tuple[Ontology, registry.Located, Manifest]:
+    """The classes, the model and what binds the layer `detect` that is asked for.
+
+    Raises:
+        AutolabelError: there is no model, or there are no prompts.
+    """
+    ontology = _ontology(workspace, config)
+    located = registry.locate("detector", config.model)
+    manifest = Manifest(
+        stage="detect",
+        settings={**config.settings(), "ontology": ontology.to_mapping()},
+        model=located.identity(),
+        origin={"model": located.reference()},
+    )
+    return ontology, located, manifest
 
 
 def _ontology(workspace: Workspace, config: DetectConfig) -> Ontology:
@@ -316,16 +345,28 @@ def refine(
         source = workspace.require(from_layer or "detect")
         ontology = ontology_of(source)  # a layer without labels has no boxes
         check_ready(workspace, source)
-        located = registry.locate("segmenter", config.model)
-        manifest = Manifest(
-            stage="refine",
-            settings=config.settings(),
-            model=located.identity(),
-            origin={"model": located.reference(), "ontology": ontology.to_mapping()},
-        )
+        located, manifest = refinement(config)
+        origin = {**manifest.origin, "ontology": ontology.to_mapping()}
+        manifest = replace(manifest, origin=origin)
         root = existing_root(workspace)
         make = partial(Refine, config, located, root, engine.device)
         return derive(workspace, "refine", source, manifest, make, root, engine, overwrite, report)
+
+
+def refinement(config: RefineConfig) -> tuple[registry.Located, Manifest]:
+    """The model and what binds the layer `refine` that is asked for.
+
+    Raises:
+        AutolabelError: there is no model.
+    """
+    located = registry.locate("segmenter", config.model)
+    manifest = Manifest(
+        stage="refine",
+        settings=config.settings(),
+        model=located.identity(),
+        origin={"model": located.reference()},
+    )
+    return located, manifest
 
 
 def content_key(paths: Iterable[Path]) -> str:

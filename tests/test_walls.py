@@ -61,6 +61,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"pipeline", "running", "filtering", "train", "evaluate", "truth", "store", "stages"}
     | {"engine", "models.device", "models.machine", "registry", "ops", "types", "config"}
     | {"ontology"},
+    "checks": BASE
+    | {"config", "export", "filtering", "ops", "registry", "stages", "store", "train", "truth"},
+    "plan": BASE
+    | {"checks", "config", "evaluate", "export", "filtering", "ontology", "pipeline", "registry"}
+    | {"report", "store", "train"},
     "drawing": BASE | {"ops", "types"},
     "preview": BASE | {"drawing", "store", "ops", "types", "ontology"},
     "report": BASE

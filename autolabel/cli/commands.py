@@ -9,10 +9,11 @@ import typer
 
 from autolabel import __version__
 from autolabel.cli import show
-from autolabel.cli.complete import classes, layers
+from autolabel.cli.complete import choices, classes, layers
 from autolabel.cli.complete import models as models_named
 from autolabel.cli.options import expand
 from autolabel.config import (
+    STEPS,
     DetectConfig,
     EngineConfig,
     EvaluateConfig,
@@ -373,7 +374,31 @@ def report(
     show.reported(done, json, **found.counts())
 
 
-@app.command(epilog=_example("run pipeline.yaml --set detect.box_threshold=0.25"))
+@app.command(epilog=_example("init pipeline.yaml"))
+def init(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", parser=_path, help="The pipeline file to write.")
+    ] = Path("pipeline.yaml"),
+) -> None:
+    """Write a pipeline file to start from, with every option, its default and what it does.
+
+    A file that is there is left alone.
+    """
+    from autolabel.config.starter import starter
+
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(starter(file.name))
+    except FileExistsError:
+        raise UsageError(f"{file} is there already", hint="name another file") from None
+    except OSError as e:
+        raise AutolabelError(
+            f"{file} cannot be written: {e.strerror}", hint="name a file in a folder that exists"
+        ) from e
+    show.message(f"{file}: change the lines marked with <-, then: autolabel run {file} --dry-run")
+
+
+@app.command(epilog=_example("run pipeline.yaml --set detect.box_threshold=0.25 --dry-run"))
 def run(
     file: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml", parser=_path, help="The pipeline file.")
@@ -383,15 +408,32 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Override a value: `--set detect.box_threshold=0.25`. Repeat it for more.",
+            help="Override a value: `--set detect.box_threshold=0.25`. Repeat it for more. "
+            "`--set workspace=DIR` moves what the file puts into the workspace, exports included.",
         ),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="STEP", help="Stop after this step.", autocompletion=choices(*STEPS)),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done and why; write nothing.")
+    ] = False,
+    json: Json = False,
 ) -> None:
-    """Run a whole pipeline from one file; only what is stale or unfinished is done."""
-    from autolabel.cli.run import run_pipeline
+    """Run a whole pipeline from one file; only what is stale or unfinished is done.
 
+    Photos, prompts, models, student, hand labels and places to write are checked before the first
+    photo. `autolabel init` writes a file to start from.
+    """
+    from autolabel.cli.run import plan_pipeline, run_pipeline
+
+    config = load_pipeline(file, override or [])
+    if dry_run:
+        plan_pipeline(config, until=until, as_json=json)
+        return
     with show.Reporter() as report, show.stopping("run the same command again"):
-        run_pipeline(load_pipeline(file, override or []), report)
+        run_pipeline(config, report, until=until, as_json=json)
 
 
 @app.command(epilog=_example("preview ws --out pictures --class cat --rejected"))

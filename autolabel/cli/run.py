@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from autolabel import filtering, pipeline
+from autolabel import checks, filtering, pipeline
 from autolabel.cli import show
 from autolabel.cli.show_evaluation import evaluation
-from autolabel.cli.state import Labels, detected, finished, labels
+from autolabel.cli.show_plan import planned
+from autolabel.cli.state import Labels, detected, finished, labels, layers_of
 from autolabel.compare import compare
 from autolabel.config import (
     EngineConfig,
@@ -22,6 +25,7 @@ from autolabel.config import (
 )
 from autolabel.engine.base import Progress
 from autolabel.export import export, is_current
+from autolabel.plan import plan
 from autolabel.report import Reported, write_report
 from autolabel.report import is_current as is_written
 from autolabel.store import Workspace, write_atomic
@@ -46,50 +50,156 @@ def measure(
     return {**result, **found.counts()}
 
 
-def run_pipeline(config: PipelineConfig, report: pipeline.Reporter) -> None:
-    """Run every stage that the file names; each does only what is left to do."""
+@dataclass(frozen=True)
+class _Call:
+    """A pipeline under way.
+
+    Attributes:
+        config: what is asked for.
+        workspace: where.
+        report: called when work begins.
+        newest: the layer of labels that the pipeline ends with.
+        as_json: whether tables stay away from standard output.
+    """
+
+    config: PipelineConfig
+    workspace: Workspace
+    report: pipeline.Reporter
+    newest: str
+    as_json: bool
+
+
+def run_pipeline(
+    config: PipelineConfig,
+    report: pipeline.Reporter,
+    *,
+    until: str | None = None,
+    as_json: bool = False,
+) -> None:
+    """Run the steps that the file names; each does only what is left to do.
+
+    What can be checked is checked before the first one.
+    """
+    steps = checks.named(config, until)
+    checks.check(config, steps)
     workspace = Workspace(Path(config.workspace))
-    config.detect.resolve_ontology()
-    if config.filter is not None:
-        config.filter.check()
-    done = pipeline.ingest(workspace, config.ingest, config.engine, overwrite=True, report=report)
+    call = _Call(config, workspace, report, checks.last_labels(config), as_json)
+    results = {step: _STEPS[step](call) for step in steps}
+    if as_json:
+        show.data({"workspace": str(workspace.path), "steps": results})
+
+
+def plan_pipeline(config: PipelineConfig, *, until: str | None = None, as_json: bool) -> None:
+    """Show what `run_pipeline` would do, and why."""
+    steps = checks.named(config, until)
+    missing = checks.check(config, steps, fetch=False)
+    planned(plan(config, steps, missing), as_json)
+
+
+def _ingest(call: _Call) -> Any:
+    config, workspace = call.config, call.workspace
+    done = pipeline.ingest(
+        workspace, config.ingest, config.engine, overwrite=True, report=call.report
+    )
     finished("ingest", done, workspace)
     text = yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False)
     write_atomic(workspace.path / "pipeline.yaml", text.encode())
-    done = pipeline.detect(workspace, config.detect, config.engine, overwrite=True, report=report)
-    detected(workspace, done, config.detect, config.engine)
-    if config.refine is not None:
-        done = pipeline.refine(
-            workspace, config.refine, config.engine, overwrite=True, report=report
-        )
-        finished("refine", done, workspace)
-    if config.filter is not None:
-        # A refine/ that an earlier file asked for is no source of this one.
-        source = "refine" if config.refine else "detect"
-        done = filtering.filter_labels(
-            workspace, config.filter, config.engine,
-            from_layer=source, overwrite=True, report=report,
-        )  # fmt: skip
-        finished("filter", done, workspace)
-    # A layer that an earlier run made by a stage that the file no longer names is not the newest.
-    last = "filter" if config.filter else "refine" if config.refine else "detect"
-    for one in config.export:
-        _export(workspace, one.model_copy(update={"from_layer": one.from_layer or last}))
-    if config.train is not None:
-        recipe = _without_truth(config.train, config.evaluate)
-        recipe = recipe.model_copy(update={"from_layer": recipe.from_layer or last})
-        student, _ = train_student(workspace, recipe, config.engine, report, overwrite=True)
-        show.trained(student, as_json=False)
-    if config.evaluate is not None:
-        result = measure(workspace, config.evaluate, config.engine, report, newest=last)
+    return _of_layer(call, done)
+
+
+def _detect(call: _Call) -> Any:
+    config = call.config
+    done = pipeline.detect(
+        call.workspace, config.detect, config.engine, overwrite=True, report=call.report
+    )
+    detected(call.workspace, done, config.detect, config.engine)
+    return _of_layer(call, done)
+
+
+def _refine(call: _Call) -> Any:
+    config = call.config
+    assert config.refine is not None  # it is among the steps
+    done = pipeline.refine(
+        call.workspace, config.refine, config.engine, overwrite=True, report=call.report
+    )
+    finished("refine", done, call.workspace)
+    return _of_layer(call, done)
+
+
+def _filter(call: _Call) -> Any:
+    config = call.config
+    assert config.filter is not None  # it is among the steps
+    # A refine/ that an earlier file asked for is no source of this one.
+    source = "refine" if config.refine else "detect"
+    done = filtering.filter_labels(
+        call.workspace, config.filter, config.engine,
+        from_layer=source, overwrite=True, report=call.report,
+    )  # fmt: skip
+    finished("filter", done, call.workspace)
+    return _of_layer(call, done)
+
+
+def _of_layer(call: _Call, done: pipeline.Done) -> dict[str, Any]:
+    return {"images_done": done.images, **layers_of(call.workspace)[done.layer.name]}
+
+
+def _export(call: _Call) -> Any:
+    return [_one_export(call, one) for one in call.config.export]
+
+
+def _one_export(call: _Call, one: ExportConfig) -> dict[str, Any]:
+    one = one.model_copy(update={"from_layer": one.from_layer or call.newest})
+    layer = labels(call.workspace, one.from_layer, allow_unfinished=False).layer
+    ontology = pipeline.ontology_of(layer)
+    if is_current(call.workspace, layer, ontology, one):
+        show.message(f"export: {one.out} is up to date")
+        return {"out": one.out, "current": True}
+    done = export(call.workspace, layer, ontology, one)
+    show.exported(done, as_json=False)
+    return {**show.plain(done), "current": False}
+
+
+def _train(call: _Call) -> Any:
+    recipe = checks.recipe_of(call.config)
+    done, _ = train_student(call.workspace, recipe, call.config.engine, call.report, overwrite=True)
+    show.trained(done, as_json=False)
+    return show.plain(done)
+
+
+def _evaluate(call: _Call) -> Any:
+    config = call.config
+    assert config.evaluate is not None  # it is among the steps
+    result = measure(
+        call.workspace, config.evaluate, config.engine, call.report, newest=call.newest
+    )
+    if not call.as_json:
         evaluation(result, as_json=False)
-    if config.report is not None:
-        about = config.report.model_copy(update={"layer": config.report.layer or last})
-        page = is_written(workspace, workspace.require(about.layer or last), about)
-        if page is not None and not about.open:
-            show.message(f"report: {page} is up to date")
-        else:
-            show.reported(report_on(workspace, about)[0], as_json=False)
+    return result
+
+
+def _report(call: _Call) -> Any:
+    about = call.config.report
+    assert about is not None  # it is among the steps
+    about = about.model_copy(update={"layer": about.layer or call.newest})
+    page = is_written(call.workspace, call.workspace.require(about.layer or call.newest), about)
+    if page is not None and not about.open:
+        show.message(f"report: {page} is up to date")
+        return {"out": str(page), "current": True}
+    done = report_on(call.workspace, about)[0]
+    show.reported(done, as_json=False)
+    return {**show.plain(done), "current": False}
+
+
+_STEPS: Mapping[str, Callable[[_Call], Any]] = {
+    "ingest": _ingest,
+    "detect": _detect,
+    "refine": _refine,
+    "filter": _filter,
+    "export": _export,
+    "train": _train,
+    "evaluate": _evaluate,
+    "report": _report,
+}
 
 
 def report_on(
@@ -137,20 +247,3 @@ def train_student(
         say=show.message,
     )
     return done, found
-
-
-def _without_truth(config: TrainConfig, evaluate: EvaluateConfig | None) -> TrainConfig:
-    """See that the photos which the student is measured on are not learned from."""
-    if evaluate is None or config.holdout:
-        return config
-    photos = [image.path for image in read_hand_labels(Path(evaluate.truth)).records]
-    return config.model_copy(update={"holdout": tuple(str(p) for p in photos if p is not None)})
-
-
-def _export(workspace: Workspace, config: ExportConfig) -> None:
-    layer = labels(workspace, config.from_layer, allow_unfinished=False).layer
-    ontology = pipeline.ontology_of(layer)
-    if is_current(workspace, layer, ontology, config):
-        show.message(f"export: {config.out} is up to date")
-    else:
-        show.exported(export(workspace, layer, ontology, config), as_json=False)

@@ -67,6 +67,11 @@ def data(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def plain(done: Any) -> dict[str, Any]:
+    """The fields of a result, as JSON values."""
+    return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(done).items()}
+
+
 def table(value: Any) -> None:
     """A rich table to standard output."""
     _end_bar()
@@ -278,7 +283,7 @@ def trials(rows: Any, labels: Mapping[str, int], as_json: bool) -> None:
 def previewed(done: Any, as_json: bool) -> None:
     """What a preview shows."""
     if as_json:
-        data({**asdict(done), "out": str(done.out)})
+        data(plain(done))
         return
     counts = f"{done.kept} kept and {done.rejected} rejected labels"
     if done.unread:
@@ -289,7 +294,7 @@ def previewed(done: Any, as_json: bool) -> None:
 def reported(done: Any, as_json: bool, **also: int) -> None:
     """What a report says, and where it is."""
     if as_json:
-        data({**asdict(done), "out": str(done.out), **also})
+        data({**plain(done), **also})
         return
     message(f"report: {done.verdict}")
     parts = [f"{done.size / 1e6:.1f} MB"]
@@ -306,7 +311,7 @@ def trained(done: Any, as_json: bool, **also: int) -> None:
         listed = ", ".join(done.unlearned)
         message(f"warning: no label to learn from, so that it will not be found: {listed}")
     if as_json:
-        data({**asdict(done), "folder": str(done.folder), "weights": str(done.weights), **also})
+        data({**plain(done), **also})
         return
     if not done.fresh:
         message(f"train: nothing to do, {done.weights} is complete")
@@ -342,7 +347,7 @@ _LOST = {
 def exported(done: Any, as_json: bool, **also: int) -> None:
     """What an export wrote."""
     if as_json:
-        data({**asdict(done), "out": str(done.out), **also})
+        data({**plain(done), **also})
         return
     parts = [f"{done.images} images", f"{done.objects} objects"]
     parts += [f"{n} {reason}" for reason, n in done.skipped.items()]

@@ -7,7 +7,7 @@ engine options say only how or where, and are left out.
 from autolabel.config.base import Config, build, group_of, suggest
 from autolabel.config.evaluate import EvaluateConfig
 from autolabel.config.filter import FilterConfig
-from autolabel.config.pipeline import PipelineConfig, load_pipeline
+from autolabel.config.pipeline import STEPS, PipelineConfig, load_pipeline
 from autolabel.config.report import ReportConfig
 from autolabel.config.stages import (
     DetectConfig,
@@ -19,6 +19,7 @@ from autolabel.config.stages import (
 from autolabel.config.train import TrainConfig
 
 __all__ = [
+    "STEPS",
     "Config",
     "DetectConfig",
     "EngineConfig",

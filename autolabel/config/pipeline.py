@@ -44,6 +44,10 @@ class PipelineConfig(Config):
     )
 
 
+STEPS = tuple(name for name in PipelineConfig.model_fields if name not in ("workspace", "engine"))
+"""What a run does, in its order."""
+
+
 def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
     """Read a pipeline file and apply ``stage.key=value`` overrides.
 

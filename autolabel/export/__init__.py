@@ -12,7 +12,7 @@ from typing import Any
 from autolabel import __version__
 from autolabel.config import ExportConfig
 from autolabel.errors import AutolabelError
-from autolabel.export.folder import is_published, publish, staged
+from autolabel.export.folder import check_free, is_published, publish, staged
 from autolabel.export.images import ChangedError, Link, place_image
 from autolabel.export.known import exports_of, note_export
 from autolabel.export.layouts import LAYOUTS, Exportable, Wanted
@@ -25,7 +25,7 @@ from autolabel.ops.images import ImageError
 from autolabel.store import Layer, Workspace, not_writable
 from autolabel.types import Record
 
-__all__ = ["Exported", "export", "exports_of", "is_current"]
+__all__ = ["Exported", "check_place", "export", "exports_of", "is_current"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,15 @@ def _check_classes(workspace: Workspace, layer: Layer, ontology: Ontology) -> No
             f"{layer.name}/ is stale: it has labels of {unknown[0]!r}, which is no class any more",
             hint=f"run autolabel {layer.name} {workspace.path} again",
         )
+
+
+def check_place(out: Path, format_name: str) -> None:
+    """See that an export may go to a folder.
+
+    Raises:
+        AutolabelError: it is not a folder, or its content is another's.
+    """
+    check_free(out, LAYOUTS[format_name].items, format_name)
 
 
 def is_current(

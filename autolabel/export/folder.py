@@ -120,7 +120,7 @@ def staged(out: Path, items: Sequence[str], format_name: str) -> Iterator[Path]:
         if (out / name).is_symlink():
             raise _linked(out / name)
     if not (out / STAGING / _JOURNAL).exists():
-        _check_free(out, items, format_name)  # before anything is written there
+        check_free(out, items, format_name)  # before anything is written there
     out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / _LOCK, timeout=0)
     try:
@@ -132,7 +132,7 @@ def staged(out: Path, items: Sequence[str], format_name: str) -> Iterator[Path]:
     staging = out / STAGING
     try:
         _recover(out)
-        _check_free(out, items, format_name)
+        check_free(out, items, format_name)
         staging.mkdir()
         yield staging
     finally:
@@ -158,8 +158,12 @@ def _recover(out: Path) -> None:
     _apply(out, journal)
 
 
-def _check_free(out: Path, items: Sequence[str], format_name: str) -> None:
-    """Refuse what is not a folder, holds another format, or such items that no export wrote."""
+def check_free(out: Path, items: Sequence[str], format_name: str) -> None:
+    """Refuse what is not a folder, holds another format, or such items that no export wrote.
+
+    Raises:
+        AutolabelError: it is or does.
+    """
     if out.exists() and not out.is_dir():
         raise AutolabelError(f"{out} is not a folder", hint="name another one with --out")
     marker = read_marker(out)

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from autolabel import pipeline
@@ -15,6 +15,8 @@ from autolabel.config import EngineConfig, FilterConfig, suggest
 from autolabel.engine.base import Task
 from autolabel.errors import UsageError
 from autolabel.filtering.gather import TASKS, Gathered, Place, gather, read_joined
+from autolabel.ontology import Ontology
+from autolabel.registry import Located
 from autolabel.running import Done, Reporter, check_ready, run_stage, silent
 from autolabel.stages.filter import Filter
 from autolabel.stages.rules import GROUP, active
@@ -74,18 +76,20 @@ def filter_labels(
         place = Place(workspace, learned_from=learned_from)
         found = gather(place, source, config, engine, report)
         capped = {} if learned_from else find_capped(source, config.max_per_group)
-        manifest = Manifest(
-            stage="filter",
-            settings=config.settings(),
-            model={n: f"{at.name} {at.revision}" for n, at in found.located.items()} or None,
-            origin={**found.origin, "ontology": pipeline.ontology_of(source).to_mapping()},
-        )
+        origin = {**found.origin, "ontology": pipeline.ontology_of(source).to_mapping()}
+        manifest = replace(asked(config, found.located), origin=origin)
         wanted = _wanted(source, found, capped)
         draft = workspace.draft("filter", bound_to(manifest, source), wanted, overwrite=overwrite)
         tasks = [_task(source, found, index, wanted[index]) for index in draft.to_do]
         make = partial(Filter, config, found.texts, found.crowds, found.probe, capped)
         layer = run_stage("filter", make, draft, tasks, engine, report)
         return Done(layer, sum(task.images for task in tasks))
+
+
+def asked(config: FilterConfig, located: Mapping[str, Located]) -> Manifest:
+    """What binds the layer `filter` that is asked for, by embedder and its model."""
+    model = {name: f"{at.name} {at.revision}" for name, at in located.items()} or None
+    return Manifest(stage="filter", settings=config.settings(), model=model)
 
 
 def try_rules(
@@ -161,14 +165,22 @@ def source_of(workspace: Workspace, config: FilterConfig, name: str | None) -> L
     source = workspace.require(name) if name else workspace.newest(SOURCES)
     if source.name == "filter":
         raise UsageError("filter/ cannot be made from itself", hint="use --from refine or detect")
-    ontology = pipeline.ontology_of(source)
+    check_classes(config, pipeline.ontology_of(source))
+    return source
+
+
+def check_classes(config: FilterConfig, ontology: Ontology) -> None:
+    """See that the classes that options name are there.
+
+    Raises:
+        UsageError: one is not.
+    """
     for one in config.class_min_score:
         if one not in ontology.names:
             raise UsageError(
                 f"class_min_score names {one!r}, which is no class",
                 hint=suggest(one, ontology.names, "the classes are"),
             )
-    return source
 
 
 def find_capped(source: Layer, most: int) -> dict[str, int]:

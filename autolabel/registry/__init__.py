@@ -28,6 +28,7 @@ __all__ = [
     "MODELS",
     "Located",
     "Registered",
+    "adapter_of",
     "hub_id_of",
     "load",
     "locate",
@@ -187,7 +188,7 @@ def load(located: Located, device: str) -> Any:
     Raises:
         AutolabelError: no adapter serves this kind of checkpoint, or it does not load.
     """
-    target = located.adapter or _adapter(located)
+    target = adapter_of(located)
     module, _, attribute = target.partition(":")
     try:
         make = getattr(importlib.import_module(module), attribute)
@@ -201,8 +202,14 @@ def load(located: Located, device: str) -> Any:
     return make(located, device)
 
 
-def _adapter(located: Located) -> str:
-    """The adapter of a kind of checkpoint: our own, else that of a plugin."""
+def adapter_of(located: Located) -> str:
+    """The adapter of a kind of checkpoint: our own, else that of a plugin.
+
+    Raises:
+        AutolabelError: no adapter serves this kind.
+    """
+    if located.adapter:
+        return located.adapter
     kind = model_type(located.path)
     known = ADAPTERS[located.task]
     brought = {

@@ -46,7 +46,10 @@ from autolabel.train.folder import (
 )
 from autolabel.train.threshold import choose_threshold
 
-__all__ = ["LICENCE", "Student", "Trained", "load_student", "train"]
+__all__ = [
+    "LICENCE", "Student", "Trained", "check_student", "folder_of", "is_complete", "is_current",
+    "load_student", "train",
+]  # fmt: skip
 
 LICENCE = "the trainer, ultralytics, is under AGPL-3.0; its makers say so of trained weights too"
 
@@ -122,7 +125,7 @@ def train(
     natural, labels = choose_task(chosen, "auto"), chosen.fingerprint()
     masks = natural.masks
     request = _request(config, ontology, masks, labels)
-    likely = workspace.path / "train" / tidy_stem(config.name or Path(config.student).stem)
+    likely = folder_of(workspace.path, config)
     if is_complete(likely, request=request):
         tidy(likely)
         return _trained(likely, fresh=False)
@@ -167,6 +170,33 @@ def train(
         except OSError as e:
             raise not_writable(folder, e) from e
     return _trained(final, fresh=True)
+
+
+def folder_of(workspace: Path, config: TrainConfig) -> Path:
+    """The folder of the student that the options name, unless the trainer knows a better name."""
+    return workspace / "train" / tidy_stem(config.name or Path(config.student).stem)
+
+
+def is_current(workspace: Workspace, layer: Layer, ontology: Ontology, config: TrainConfig) -> bool:
+    """Whether `train` would find its work done.
+
+    Raises:
+        AutolabelError: a held-out photo cannot be read.
+    """
+    chosen = choose(workspace, layer, config)
+    masks = choose_task(chosen, "auto").masks
+    request = _request(config, ontology, masks, chosen.fingerprint())
+    return is_complete(folder_of(workspace.path, config), request=request)
+
+
+def check_student(config: TrainConfig) -> None:
+    """See that the student can be had, and that the trainer is installed.
+
+    Raises:
+        AutolabelError: one of them is not.
+    """
+    load_ultralytics()
+    importlib.import_module("autolabel.train.yolo").find_start(config, True)
 
 
 def load_student(reference: str | Path, device: str) -> Student:
