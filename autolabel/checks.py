@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from autolabel import registry
+from autolabel import pipeline, registry
 from autolabel.config import STEPS, PipelineConfig, TrainConfig
 from autolabel.errors import UsageError
 from autolabel.export import check_place
@@ -98,6 +98,7 @@ def check(config: PipelineConfig, steps: Collection[str], *, fetch: bool = True)
 
 def _ingest(config: PipelineConfig) -> None:
     find_images(config.ingest.source)
+    pipeline.marking(config.ingest)  # a held-out photo that cannot be read
 
 
 def _detect(config: PipelineConfig) -> None:

@@ -62,7 +62,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"engine", "models.device", "models.machine", "registry", "ops", "types", "config"}
     | {"ontology"},
     "checks": BASE
-    | {"config", "export", "filtering", "ops", "registry", "stages", "store", "train", "truth"},
+    | {"config", "export", "filtering", "ops", "pipeline", "registry", "stages", "store", "train"}
+    | {"truth"},
     "plan": BASE
     | {"checks", "config", "evaluate", "export", "filtering", "ontology", "pipeline", "registry"}
     | {"report", "store", "train"},

@@ -53,8 +53,8 @@ def _named(text: str) -> str:
     return text
 
 
-def _path(text: str) -> Path:
-    return Path(_named(text))
+def _path(text: str | Path) -> Path:
+    return Path(_named(str(text)))
 
 
 Given = Annotated[Path, typer.Argument(metavar="WS", parser=_path, help="The workspace.")]
