@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autolabel.config import EngineConfig
 from autolabel.engine.base import Progress, Stage, Task
+from autolabel.engine.journal import clear
 from autolabel.errors import AutolabelError
 from autolabel.history import finishing
 from autolabel.ops.files import from_uri
@@ -191,7 +192,7 @@ def run_stage(
     No stage is made where there is nothing to do, and nothing is written before it is made.
     """
     if not tasks:
-        draft.begin()
+        clear(draft.begin())  # a kill may have come between a shard and the end of its journal
         return draft.finish()
     progress = report(title or name, sum(task.images for task in tasks))
     try:

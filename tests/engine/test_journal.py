@@ -336,3 +336,8 @@ def test_a_photo_that_is_back_does_not_cost_what_a_stop_left(
     assert asked == ["0001.png", "0005.png"]
     assert [record.error for record in layer.records()] == [None] * 6
     assert not list(layer.path.glob(".part*"))
+    asked.clear()
+    layer.journal_path(1).write_text("left by a kill behind the last shard")
+    detect(workspace, config, engine)
+    assert asked == []
+    assert not list(layer.path.glob(".part*"))
