@@ -459,7 +459,7 @@ def float_tiff(side: int) -> bytes:
     return encoded(np.zeros((side, side), np.float32), "TIFF", compression="tiff_adobe_deflate")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no getrusage")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells it")
 def test_decoding_takes_no_more_memory_than_was_foreseen(tmp_path):
     side = 4000
     bombs = {"png": one_bit_png(side, side), "tiff": float_tiff(side)}
@@ -467,12 +467,15 @@ def test_decoding_takes_no_more_memory_than_was_foreseen(tmp_path):
         (tmp_path / name).write_bytes(data)
         assert len(data) < 100_000
     script = """if True:
-        import resource, sys
+        import sys
         from pathlib import Path
         from autolabel.ops import images
         from autolabel.ops.memory import needed_bytes
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+        def peak():
+            lines = Path("/proc/self/status").read_text().splitlines()
+            return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
         images.decode(Path(sys.argv[1]).read_bytes())  # what the libraries take
         before = peak()
         for name in sys.argv[2:]:
@@ -480,7 +483,7 @@ def test_decoding_takes_no_more_memory_than_was_foreseen(tmp_path):
             needed = needed_bytes(images._open(images._kind(data), data))
             assert images.decode(data).shape == (4000, 4000, 3)
             print(name, (peak() - before) / 1e6, needed / 1e6)
-            assert peak() - before < needed < 16e6 * 20
+            assert 16e6 * 3 < peak() - before < needed < 16e6 * 20
     """
     (tmp_path / "small").write_bytes(encoded(np.zeros((9, 9), np.float32), "TIFF"))
     files = ["small", *bombs]
