@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from autolabel.cli.commands import app
-from autolabel.cli.show import message, problem
+from autolabel.cli.screen import message, problem
 from autolabel.config import suggest
 from autolabel.errors import AutolabelError
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from autolabel.cli.show import data, message, table
+from autolabel.cli.screen import data, message, table
 
 OWN = "autolabel"
 TAKEN_BY = {

@@ -7,7 +7,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from autolabel.cli.show import SPLITS, data, message, one_line, table
+from autolabel.cli.screen import data, message, one_line, table
+from autolabel.cli.show import SPLITS
 
 PHOTOS = {"pool": "in the pool", **SPLITS}
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from autolabel.cli.show import message
+from autolabel.cli.screen import message
 
 if TYPE_CHECKING:
     from autolabel.unseen import Unseen

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autolabel.cli import show
+from autolabel.cli import screen
 from autolabel.engine.base import Progress
 from tests.conftest import SAMPLE, Run
 from tests.terminal import COLUMNS, python_in_terminal
@@ -112,40 +112,40 @@ def test_every_line_of_a_pipelines_tables_stays(
 
 def test_a_finished_bar_keeps_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    console = show.Console(force_terminal=True, width=COLUMNS, stderr=True, quiet=True)
-    monkeypatch.setattr(show, "err", console)
+    console = screen.Console(force_terminal=True, width=COLUMNS, stderr=True, quiet=True)
+    monkeypatch.setattr(screen, "err", console)
     monkeypatch.setattr(console, "get_time", lambda: now[0])
-    with show.Reporter() as report:
+    with screen.Reporter() as report:
         progress = report("detect", 10)
         now[0] = 5.0
         progress.images = 10
         progress.changed(progress)
         now[0] = 500.0
-        (bar,) = show._live
-        assert "2.0 images/s" in str(show._Rate().render(bar.tasks[0]))
+        (bar,) = screen._live
+        assert "2.0 images/s" in str(screen._Rate().render(bar.tasks[0]))
         # the next stage has a bar of its own
         report("refine", 10)
-        assert [b.tasks[0].description for b in show._live] == ["refine"]
+        assert [b.tasks[0].description for b in screen._live] == ["refine"]
         assert not bar.live.is_started
-    assert not show._live
+    assert not screen._live
 
 
 def test_what_an_earlier_run_finished_is_not_in_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    console = show.Console(force_terminal=True, width=COLUMNS, stderr=True, quiet=True)
-    monkeypatch.setattr(show, "err", console)
+    console = screen.Console(force_terminal=True, width=COLUMNS, stderr=True, quiet=True)
+    monkeypatch.setattr(screen, "err", console)
     monkeypatch.setattr(console, "get_time", lambda: now[0])
-    with show.Reporter() as report:
+    with screen.Reporter() as report:
         progress = report("detect", 10)
         now[0] = 2.0
         progress.images, progress.resumed = 10, 6
         progress.changed(progress)
-        (bar,) = show._live
-        assert "2.0 images/s" in str(show._Rate().render(bar.tasks[0]))
+        (bar,) = screen._live
+        assert "2.0 images/s" in str(screen._Rate().render(bar.tasks[0]))
 
 
 def test_in_a_pipe_no_line_comes_twice(capsys: pytest.CaptureFixture[str]) -> None:
-    with show.Reporter() as report:
+    with screen.Reporter() as report:
         progress: Progress = report("detect", 72)
         for _ in range(3):  # shards without an image for the stage are written first
             progress.shards += 1
