@@ -1,10 +1,10 @@
 """How many images a second teacher and student work on, on the same device and the same photos.
 
-Both get decoded pixels, in batches of one size; loading and a first batch to warm up are not
-counted. What is timed is the model's own work with its preparation of the pixels, and so neither
-reading files nor writing labels. A machine is not equally quick all the time: each stage of the
-teacher takes turns with each student, several times over, and what is said of their ratio is the
-median of the rounds, the least and the most.
+Both get decoded pixels, in batches of the size that is asked for or else suits each; loading and a
+first batch to warm up are not counted. What is timed is the model's own work with its preparation
+of the pixels, and so neither reading files nor writing labels. A machine is not equally quick all
+the time: each stage of the teacher takes turns with each student, several times over, and what is
+said of their ratio is the median of the rounds, the least and the most.
 """
 
 from __future__ import annotations
@@ -83,17 +83,20 @@ def time_all(
         predict = load(entrant, engine.device).predict
         once = partial(predict, min_score=threshold, max_objects=MAX_OBJECTS)
         calls[entrant.name] = _Call(once, images)
+    sizes = {name: batch_size_of(call.call, engine.batch_size) for name, call in calls.items()}
     stages: dict[str, list[_Round]] = {}
     for name, stage, records in _stages(labels, photos, root, engine.device):
         todo = [record for record in records if stage.wants(record)]
         if todo:  # seconds an image also over those that the stage has nothing to do for
             turns = {"": _Call(stage, todo, len(todo) / len(records)), **calls}
             stages[name] = _in_turns(turns, engine.batch_size)
+            sizes = {name: batch_size_of(stage, engine.batch_size), **sizes}
     if not stages:
         return None
     raw = 1 / median(one[""] for one in stages["detect"]) if "detect" in stages else None
     about = {
         **_machine(engine),
+        "batch_sizes": sizes,
         "images": len(photos),
         "image_sizes": _sizes(images),
     }

@@ -64,10 +64,9 @@ def _operating(one: Mapping[str, Any], kinds: Mapping[str, str], result: Mapping
 def timed(speed: Mapping[str, Any]) -> str:
     """What a speed was measured on; empty without one.
 
-    >>> said = timed({"images": 16, "image_sizes": [[640, 480]], "batch_size": 4, "device": "cpu",
-    ...     "processor": "Some CPU", "cores": 2, "threads": 1, "repeats": 5})
-    >>> said[:80]
-    'Timed on Some CPU (cpu, 2 cores, 1 thread): 16 photos of 640 x 480 pixels, 4 at '
+    >>> timed({"images": 16, "image_sizes": [[640, 480]], "batch_sizes": {"detect": 1, "s": 8},
+    ...     "device": "cpu", "processor": "Some CPU", "cores": 2, "threads": 1, "repeats": 5})[44:]
+    '16 photos of 640 x 480 pixels, 1 (detect) or 8 (s) at a time, in turns, 5 rounds.'
     """
     if not speed.get("repeats"):
         return ""
@@ -77,9 +76,19 @@ def timed(speed: Mapping[str, Any]) -> str:
     sizes = " to ".join(f"{width} x {height}" for width, height in speed.get("image_sizes") or [])
     return (
         f"Timed on {speed.get('processor')} ({', '.join(map(str, on))}): {speed.get('images')} "
-        f"photos{f' of {sizes} pixels' if sizes else ''}, {speed.get('batch_size')} at a time, "
-        f"teacher and students in turns, {repeats} round{'' if repeats == 1 else 's'}."
+        f"photos{f' of {sizes} pixels' if sizes else ''}, {_batches(speed)} at a time, in turns, "
+        f"{repeats} round{'' if repeats == 1 else 's'}."
     )
+
+
+def _batches(speed: Mapping[str, Any]) -> str:
+    """How many images a model got at a time; with the names where they differ."""
+    names: dict[int, list[str]] = {}
+    for name, size in (speed.get("batch_sizes") or {}).items():
+        names.setdefault(size, []).append(name)
+    if len(names) == 1:
+        return str(next(iter(names)))
+    return " or ".join(f"{size} ({', '.join(those)})" for size, those in sorted(names.items()))
 
 
 def _range(low: float, high: float) -> str:

@@ -134,6 +134,7 @@ class Speed(BaseModel):
     cores: int | None = None
     threads: int | None = None
     batch_size: int | None = None
+    batch_sizes: dict[str, int] = {}
     images: int | None = None
     image_sizes: list[tuple[int, int]] = []
     repeats: int | None = None

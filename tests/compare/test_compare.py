@@ -86,6 +86,7 @@ def test_speed_is_that_of_the_same_photos_on_the_same_device(
     assert (speed["device"], speed["batch_size"], speed["images"]) == ("cpu", 2, 3)
     assert 1 < speed["students"]["small"] <= 10  # 0.1 s each, or more on a busy machine
     assert speed["image_sizes"] == [[96, 64]]
+    assert speed["batch_sizes"] == {"detect": 2, "small": 2}
     assert speed["processor"]
     assert min(speed["cores"], speed["threads"]) >= 1
     rounds = speed["rounds"]["times_faster"]["small"]
