@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -186,6 +186,10 @@ class Predict:
     def wants(self, record: Record) -> bool:
         """The photos that are compared."""
         return record.usable and (self.photos is None or record.image_id in self.photos)
+
+    def batch_key(self, record: Record) -> Hashable:
+        """Students look at photos of one size together."""
+        return record.width, record.height
 
     def prepare(self, record: Record) -> Record:
         """Read the pixels."""

@@ -35,7 +35,7 @@ LARGEST = 2**31
 _FRAME = struct.Struct("<Q32s")
 """Length and SHA-256 of the part that follows."""
 
-_ROW = "row"
+_ROWS = b"autolabel.rows"
 
 
 class Journal:
@@ -135,17 +135,17 @@ class Journal:
     def _encoded(self) -> bytes:
         table = self.layer.encoded(list(self._waiting.values()))
         sink = pa.BufferOutputStream()
-        rows = pa.array(list(self._waiting), pa.int64())
-        pq.write_table(table.append_column(_ROW, rows), sink, compression="zstd")
+        rows = json.dumps(list(self._waiting)).encode()
+        pq.write_table(table.replace_schema_metadata({_ROWS: rows}), sink, compression="zstd")
         data: bytes = sink.getvalue().to_pybytes()
         return data
 
     def _decoded(self, part: bytes) -> dict[int, Record]:
-        table = pq.read_table(pa.BufferReader(part))
-        rows: list[int] = table.column(_ROW).to_pylist()
-        records = self.layer.decoded(table.drop_columns([_ROW]))
+        table = self.layer.parsed(part)
+        rows = json.loads((table.schema.metadata or {}).get(_ROWS, b"null"))
+        records = self.layer.decoded(table)
         for row, record in zip(rows, records, strict=True):
-            if not 0 <= row < len(self.images):
+            if not isinstance(row, int) or not 0 <= row < len(self.images):
                 raise ValueError(f"there is no row {row}")
             # Only a layer that is the first to look at its files knows no images yet.
             if self.images[row] not in ("", record.image_id):

@@ -193,15 +193,23 @@ class Layer:
         """
         data = self._checked(index)
         try:
-            with pq.ParquetFile(pa.BufferReader(data)) as file:
-                check_file(file, vectors=self.holds_vectors)
-                table = file.read(columns=columns)
-            check_table(table)
-            if "uri" in table.column_names:
-                home = self.path.parents[self.name.count("/")]
-                check_uris(table.column("uri").to_pylist(), home)
+            return self.parsed(data, columns)
         except (OSError, ValueError, pa.ArrowException) as e:
             raise self._unreadable(index, e) from e
+
+    def parsed(self, data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+        """The table, or some columns, of a Parquet file's bytes, once they are seen to be sound.
+
+        Raises:
+            OSError, ValueError, pyarrow.ArrowException: they are not.
+        """
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            check_file(file, vectors=self.holds_vectors)
+            table = file.read(columns=columns)
+        check_table(table)
+        if "uri" in table.column_names:
+            home = self.path.parents[self.name.count("/")]
+            check_uris(table.column("uri").to_pylist(), home)
         return table
 
     def rows(self, index: int) -> int:

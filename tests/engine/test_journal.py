@@ -17,6 +17,7 @@ from autolabel.engine import journal, local
 from autolabel.engine.base import Progress, Task
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import content_id
+from autolabel.ops.masks import encode
 from autolabel.pipeline import detect, ingest
 from autolabel.stages.detect import Detect
 from autolabel.stages.ingest import Scan
@@ -64,11 +65,12 @@ class Boxes:
         if self.vectors:
             crops = rng.normal(size=(count, 5)).astype(np.float32)
             return replace(record, vectors={CROPS: crops, WHOLE: rng.normal(size=(1, 5))})
+        (whole,) = encode(np.ones((1, record.height, record.width), bool))
         found = Objects.create(
             ["cat"] * count,
             rng.uniform(size=count),
             np.sort(rng.uniform(0, 30, (count, 2, 2)), axis=1).reshape(count, 4),
-            mask=[b"x" if i else None for i in range(count)],
+            mask=[whole if i else None for i in range(count)],
             prompt=["Cat"] * count,
             scores=[{"detector": 0.1, "b": float(i)} for i in range(count)],
         )
@@ -178,6 +180,19 @@ def test_a_changed_byte_is_never_taken_for_a_result(tmp_path: Path) -> None:
         layer.journal_path(0).write_bytes(bytes(bad))
         run(Boxes(), layer)
         assert layer.digest(0) == whole.digest(0)
+
+
+def test_results_that_cannot_be_are_found_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a workspace that someone has tampered with."""
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.engine.test_journal.encode", lambda masks: [b"endless"])
+        layer = stopped(tmp_path, 3)
+    stage = Boxes()
+    run(stage, layer)
+    assert sum(map(len, stage.batches)) > 4
+    assert {mask for r in layer.records() for mask in r.objects.mask} != {b"endless"}
 
 
 @pytest.mark.parametrize("differs", ["settings", "model", "source", "images"])
