@@ -9,9 +9,22 @@ import typer
 
 from autolabel import __version__
 from autolabel.cli import show
+from autolabel.cli.arguments import (
+    AllowUnfinished,
+    FromLayer,
+    Given,
+    InWorkspace,
+    Json,
+    Overwrite,
+    SourceRoot,
+    example,
+    typed,
+    typed_path,
+)
+from autolabel.cli.commands_models import catalogue
 from autolabel.cli.complete import choices, classes, layers
-from autolabel.cli.complete import models as models_named
 from autolabel.cli.options import expand
+from autolabel.cli.places import existing, move_source, needed, source_or_workspace
 from autolabel.config import (
     STEPS,
     DetectConfig,
@@ -41,57 +54,7 @@ app = typer.Typer(
 )
 
 
-def _example(command: str) -> str:
-    """What stands below a command's help."""
-    return f"Example: `autolabel {command}`"
-
-
-def _named(text: str) -> str:
-    """A path as it is typed; an empty one, as of an unset variable, is not the current folder."""
-    if not text.strip():
-        raise UsageError("a path is empty", hint="name a folder; . is the one that you are in")
-    return text
-
-
-def _path(text: str | Path) -> Path:
-    return Path(_named(str(text)))
-
-
-Given = Annotated[Path, typer.Argument(metavar="WS", parser=_path, help="The workspace.")]
-InWorkspace = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace", "-w", metavar="WS", parser=_path, help="Folder of the label store."
-    ),
-]
-Overwrite = Annotated[
-    bool,
-    typer.Option(
-        "--overwrite",
-        help="Make the layer anew where its settings differ; the old one stays until the new one "
-        "is complete.",
-    ),
-]
-SourceRoot = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", parser=_path, help="Where the images' folder is now, if it was moved."
-    ),
-]
-AllowUnfinished = Annotated[
-    bool,
-    typer.Option(
-        "--allow-unfinished",
-        help="Go on with labels that are unfinished or stale; how many images they lack is said.",
-    ),
-]
-FromLayer = Annotated[
-    str,
-    typer.Option(
-        "--from", metavar="LAYER", help="Layer whose images to work on.", autocompletion=layers
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+app.add_typer(catalogue, name="models")
 
 
 def _version(wanted: bool) -> None:
@@ -100,7 +63,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog=_example("detect photos --workspace ws --prompt cat"))
+@app.callback(epilog=example("detect photos --workspace ws --prompt cat"))
 def autolabel(
     version: Annotated[
         bool,
@@ -130,14 +93,14 @@ def autolabel(
         hub.offline()
 
 
-@app.command(epilog=_example("ingest photos --workspace ws --holdout hand-labelled"))
+@app.command(epilog=example("ingest photos --workspace ws --holdout hand-labelled"))
 @expand
 def ingest(
     source: Annotated[
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            parser=_named,
+            parser=typed,
             help="Files, folders, globs, a .txt with one path a line, or - for such a list on "
             "standard input.",
         ),
@@ -152,7 +115,7 @@ def ingest(
     """Add images to a workspace, and mark repeats, leaks and files that cannot be read."""
     from autolabel import pipeline
 
-    home = _needed(workspace)
+    home = needed(workspace)
     given = config.model_fields_set | {"source"}
     config = IngestConfig.model_construct(given, **{**dict(config), "source": tuple(source)})
     with show.Reporter() as report, show.stopping("run the same command again"):
@@ -162,14 +125,14 @@ def ingest(
     _finished("ingest", done, home, json)
 
 
-@app.command(epilog=_example('detect ws --prompt cat --prompt "dog=dog, puppy"'))
+@app.command(epilog=example('detect ws --prompt cat --prompt "dog=dog, puppy"'))
 @expand
 def detect(
     source: Annotated[
         list[str],
         typer.Argument(
             metavar="SOURCE_OR_WS",
-            parser=_named,
+            parser=typed,
             help="A workspace, or images to ingest into --workspace.",
         ),
     ],
@@ -186,14 +149,14 @@ def detect(
     from autolabel import pipeline
     from autolabel.cli.state import detected, layers_of
 
-    home = _source_or_workspace(source, workspace)
+    home = source_or_workspace(source, workspace)
     if config.prompt or config.ontology is not None:
         config.resolve_ontology()  # a typo should not cost an ingest
     with show.Reporter() as report, show.stopping("run the same command again"):
         if home.path not in map(Path, source):
             photos = IngestConfig(source=tuple(source))
             pipeline.ingest(home, photos, engine, inherit=True, report=report)
-        _move_source(home, source_root)
+        move_source(home, source_root)
         done = pipeline.detect(
             home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
         )
@@ -202,7 +165,7 @@ def detect(
         show.data({"detect": {**layers_of(home)["detect"], "unseen": unseen}})
 
 
-@app.command(epilog=_example("filter ws --min-side 8 --clip clip-vit-base-patch32 --clip-class"))
+@app.command(epilog=example("filter ws --min-side 8 --clip clip-vit-base-patch32 --clip-class"))
 @expand
 def filter(
     workspace: Given,
@@ -238,21 +201,21 @@ def filter(
     from autolabel import filtering
     from autolabel.cli.overview import standing
 
-    home = _existing(workspace)
+    home = existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
         if dry_run:
             trials = filtering.try_rules(home, config, engine, from_layer=from_layer, report=report)
             source = filtering.source_of(home, config, from_layer)
             show.trials(trials, standing(source), json)
             return
-        _move_source(home, source_root)
+        move_source(home, source_root)
         done = filtering.filter_labels(
             home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
         )
     _finished("filter", done, home, json)
 
 
-@app.command(epilog=_example("refine ws --model sam2.1-hiera-tiny"))
+@app.command(epilog=example("refine ws --model sam2.1-hiera-tiny"))
 @expand
 def refine(
     workspace: Given,
@@ -267,16 +230,16 @@ def refine(
     """Turn the kept boxes into masks."""
     from autolabel import pipeline
 
-    home = _existing(workspace)
+    home = existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
-        _move_source(home, source_root)
+        move_source(home, source_root)
         done = pipeline.refine(
             home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
         )
     _finished("refine", done, home, json)
 
 
-@app.command(epilog=_example("export ws --format yolo --out dataset --val-share 0.2"))
+@app.command(epilog=example("export ws --format yolo --out dataset --val-share 0.2"))
 @expand
 def export(
     workspace: Given,
@@ -291,14 +254,14 @@ def export(
     from autolabel.cli.state import labels
     from autolabel.export import export as write
 
-    home = _existing(workspace)
-    _move_source(home, source_root)
+    home = existing(workspace)
+    move_source(home, source_root)
     found = labels(home, config.from_layer, allow_unfinished=allow_unfinished)
     done = write(home, found.layer, pipeline.ontology_of(found.layer), config)
     show.exported(done, json, **found.counts())
 
 
-@app.command(epilog=_example("train ws --student yolo26n.yaml --epochs 50 --device 0"))
+@app.command(epilog=example("train ws --student yolo26n.yaml --epochs 50 --device 0"))
 @expand
 def train(
     workspace: Given,
@@ -325,8 +288,8 @@ def train(
     """
     from autolabel.cli.run import train_student
 
-    home = _existing(workspace)
-    _move_source(home, source_root)
+    home = existing(workspace)
+    move_source(home, source_root)
     with show.Reporter() as report, show.stopping("run the same command again"):
         done, found = train_student(
             home, config, engine, report,
@@ -335,7 +298,7 @@ def train(
     show.trained(done, json, **found.counts())
 
 
-@app.command(epilog=_example("evaluate ws --truth hand-labelled/annotations.json"))
+@app.command(epilog=example("evaluate ws --truth hand-labelled/annotations.json"))
 @expand
 def evaluate(
     workspace: Given,
@@ -349,13 +312,13 @@ def evaluate(
     from autolabel.cli.run import measure
     from autolabel.cli.show_evaluation import evaluation
 
-    home = _existing(workspace)
+    home = existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
         result = measure(home, config, engine, report, allow_unfinished=allow_unfinished)
     evaluation(result, json)
 
 
-@app.command(epilog=_example("report ws --open"))
+@app.command(epilog=example("report ws --open"))
 @expand
 def report(
     workspace: Given,
@@ -368,16 +331,16 @@ def report(
     """Write one HTML page that tells whether to trust the labels and the small detector."""
     from autolabel.cli.run import report_on
 
-    home = _existing(workspace)
-    _move_source(home, source_root)
+    home = existing(workspace)
+    move_source(home, source_root)
     done, found = report_on(home, config, allow_unfinished=allow_unfinished)
     show.reported(done, json, **found.counts())
 
 
-@app.command(epilog=_example("init pipeline.yaml"))
+@app.command(epilog=example("init pipeline.yaml"))
 def init(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", parser=_path, help="The pipeline file to write.")
+        Path, typer.Argument(metavar="FILE", parser=typed_path, help="The pipeline file to write.")
     ] = Path("pipeline.yaml"),
 ) -> None:
     """Write a pipeline file to start from, with every option, its default and what it does.
@@ -398,10 +361,10 @@ def init(
     show.message(f"{file}: change the lines marked with <-, then: autolabel run {file} --dry-run")
 
 
-@app.command(epilog=_example("run pipeline.yaml --set detect.box_threshold=0.25 --dry-run"))
+@app.command(epilog=example("run pipeline.yaml --set detect.box_threshold=0.25 --dry-run"))
 def run(
     file: Annotated[
-        Path, typer.Argument(metavar="CONFIG.yaml", parser=_path, help="The pipeline file.")
+        Path, typer.Argument(metavar="CONFIG.yaml", parser=typed_path, help="The pipeline file.")
     ],
     override: Annotated[
         list[str] | None,
@@ -436,11 +399,11 @@ def run(
         run_pipeline(config, report, until=until, as_json=json)
 
 
-@app.command(epilog=_example("preview ws --out pictures --class cat --rejected"))
+@app.command(epilog=example("preview ws --out pictures --class cat --rejected"))
 def preview(
     workspace: Given,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", parser=_path, help="Folder for the pictures.")
+        Path, typer.Option(metavar="DIR", parser=typed_path, help="Folder for the pictures.")
     ],
     rejected: Annotated[
         bool, typer.Option("--rejected", help="Show rejected labels only.")
@@ -469,8 +432,8 @@ def preview(
     from autolabel.cli.state import labels
     from autolabel.preview import preview as draw
 
-    home = _existing(workspace)
-    _move_source(home, source_root)
+    home = existing(workspace)
+    move_source(home, source_root)
     shown = labels(home, layer, allow_unfinished=True, flag="--layer").layer
     ontology = pipeline.ontology_of(shown)
     if only is not None and only not in ontology.names:
@@ -484,7 +447,7 @@ def preview(
     show.previewed(done, json)
 
 
-@app.command(epilog=_example("status ws --errors"))
+@app.command(epilog=example("status ws --errors"))
 def status(
     workspace: Given,
     errors: Annotated[
@@ -496,106 +459,7 @@ def status(
     from autolabel.cli.show_status import status as show_status
     from autolabel.cli.state import status_of
 
-    show_status(status_of(_existing(workspace), errors=errors), json)
-
-
-catalogue = typer.Typer()
-app.add_typer(catalogue, name="models")
-
-
-@catalogue.callback(invoke_without_command=True, epilog=_example("models --json"))
-def models(context: typer.Context, json: Json = False) -> None:
-    """List the names that --model takes, and which are present on this machine.
-
-    A model is pinned to the commit that was first pulled, which is shown. A package can register
-    more, by the entry point group `autolabel.models`.
-    """
-    if context.invoked_subcommand is not None:
-        return
-    from autolabel.cli.show_models import models as show_models
-    from autolabel.cli.state import models_known
-
-    show_models(models_known(), json)
-
-
-@catalogue.command(epilog=_example("models pull grounding-dino-tiny sam-vit-base"))
-def pull(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME", help="Registered names or hub ids.", autocompletion=models_named()
-        ),
-    ],
-) -> None:
-    """Fetch models ahead of time; a broken download goes on where it stopped."""
-    from autolabel import registry
-    from autolabel.registry import hub
-
-    failed = 0
-    for name in names:
-        try:
-            done = hub.pull(registry.hub_id_of(name), show.message)
-        except AutolabelError as e:
-            failed += 1
-            show.problem(e.message, e.hint)
-            continue
-        size, came = done.size / 1e6, done.fetched / 1e6
-        show.message(
-            f"{name}: {done.files} files, {size:.1f} MB, {came:.1f} MB fetched, "
-            f"commit {done.commit} -> {done.path}"
-        )
-    if failed:
-        raise typer.Exit(1)
-
-
-def _needed(path: Path | None) -> Workspace:
-    from autolabel.store import Workspace
-
-    if path is None:
-        raise UsageError("no workspace is named", hint="add --workspace FOLDER")
-    return Workspace(path)
-
-
-def _existing(path: Path) -> Workspace:
-    from autolabel.store import Workspace
-
-    workspace = Workspace(path)
-    if not workspace.layers():
-        missing = "is no workspace" if path.is_dir() else "does not exist"
-        raise UsageError(
-            f"{path} {missing}", hint=f"make one: autolabel ingest PHOTOS --workspace {path}"
-        )
-    for stray in workspace.check():
-        show.message(f"warning: {path / stray} is no shard of ours and is left alone")
-    return workspace
-
-
-def _source_or_workspace(source: list[str], workspace: Path | None) -> Workspace:
-    from autolabel.store import Workspace
-
-    first = Workspace(Path(source[0]))
-    if first.layer("images").exists:
-        if len(source) > 1 or workspace not in (None, first.path):
-            raise UsageError(
-                f"{source[0]} is a workspace itself",
-                hint=f"autolabel detect {source[0]} works on it; leave out the rest",
-            )
-        return first
-    if workspace is None:
-        raise UsageError(
-            f"{source[0]} is no workspace",
-            hint=f"autolabel detect {source[0]} --workspace FOLDER makes one and ingests it",
-        )
-    return Workspace(workspace)
-
-
-def _move_source(workspace: Workspace, root: Path | None) -> None:
-    if root is None:
-        return
-    if not root.is_dir():
-        raise UsageError(f"{root} is no folder", hint="--source-root names the images' folder")
-    with workspace.lock():
-        workspace.set_source_root(root.resolve())
+    show_status(status_of(existing(workspace), errors=errors), json)
 
 
 def _finished(stage: str, done: Done, workspace: Workspace, json: bool) -> None:

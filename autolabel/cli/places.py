@@ -1,0 +1,66 @@
+"""Which workspace a command means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autolabel.cli import show
+from autolabel.errors import UsageError
+
+if TYPE_CHECKING:
+    from autolabel.store import Workspace
+
+
+def needed(path: Path | None) -> Workspace:
+    """The workspace that is named, which need not be there."""
+    from autolabel.store import Workspace
+
+    if path is None:
+        raise UsageError("no workspace is named", hint="add --workspace FOLDER")
+    return Workspace(path)
+
+
+def existing(path: Path) -> Workspace:
+    """A workspace that is there; files in it that are not ours are said."""
+    from autolabel.store import Workspace
+
+    workspace = Workspace(path)
+    if not workspace.layers():
+        missing = "is no workspace" if path.is_dir() else "does not exist"
+        raise UsageError(
+            f"{path} {missing}", hint=f"make one: autolabel ingest PHOTOS --workspace {path}"
+        )
+    for stray in workspace.check():
+        show.message(f"warning: {path / stray} is no shard of ours and is left alone")
+    return workspace
+
+
+def source_or_workspace(source: list[str], workspace: Path | None) -> Workspace:
+    """The workspace that is given in the place of photos, or the one that they go into."""
+    from autolabel.store import Workspace
+
+    first = Workspace(Path(source[0]))
+    if first.layer("images").exists:
+        if len(source) > 1 or workspace not in (None, first.path):
+            raise UsageError(
+                f"{source[0]} is a workspace itself",
+                hint=f"autolabel detect {source[0]} works on it; leave out the rest",
+            )
+        return first
+    if workspace is None:
+        raise UsageError(
+            f"{source[0]} is no workspace",
+            hint=f"autolabel detect {source[0]} --workspace FOLDER makes one and ingests it",
+        )
+    return Workspace(workspace)
+
+
+def move_source(workspace: Workspace, root: Path | None) -> None:
+    """Note where the images' folder is now, if that is given."""
+    if root is None:
+        return
+    if not root.is_dir():
+        raise UsageError(f"{root} is no folder", hint="--source-root names the images' folder")
+    with workspace.lock():
+        workspace.set_source_root(root.resolve())
