@@ -121,17 +121,19 @@ def test_a_photo_outside_of_the_root_is_not_opened(
 
 
 def test_what_ingest_was_given_beside_the_root_is_opened_here_alone(
-    run: Run, workspace: Path, tmp_path: Path
+    run: Run, workspace: Path, tmp_path: Path, detector: Path
 ) -> None:
     other = tmp_path / "other"
     make_photos(other, 5)
+    look = ("--model", detector, "--prompt", "red blood cell")
     assert run("ingest", other, "-w", workspace).status == 0
-    assert run("status", workspace).status == 0
     copy = tmp_path / "copy"
     shutil.copytree(workspace, copy)  # as when it comes from somebody else
-    refused(run, copy, "outside of")
+    assert run("detect", workspace, *look).status == 0
+    done = run("detect", copy, *look)
+    assert (done.status, "outside of" in done.err) == (1, True), done.err
     assert run("ingest", other, "-w", copy).status == 0
-    assert run("status", copy).status == 0
+    assert run("detect", copy, *look).status == 0
 
 
 @pytest.mark.parametrize("name", ["images/manifest.json", "images/part-00000.parquet", ".lock"])
