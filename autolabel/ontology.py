@@ -127,7 +127,7 @@ class Ontology:
             )
         given = data["classes"]
         if isinstance(given, Sequence) and not isinstance(given, str):
-            given = {name: name for name in given}
+            given = {str(name): name for name in given}
         if not isinstance(given, Mapping) or not given:
             raise UsageError(
                 "the ontology's 'classes' is neither a list nor a mapping",

@@ -391,7 +391,12 @@ def replayed(task: str, manifest: Manifest) -> dict[str, Any]:
     Raises:
         AutolabelError: the model is no longer to be found, or has changed.
     """
-    reference = manifest.origin["model"]
+    reference = manifest.origin.get("model")
+    if not reference:
+        raise AutolabelError(
+            f"the manifest of {manifest.stage}/ does not say which model made it",
+            hint=f"run autolabel {manifest.stage} with --overwrite first",
+        )
     check_model(task, reference, (manifest.model or {}).get("revision", ""), manifest.stage)
     return {**manifest.settings, "model": reference}
 

@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": BASE | {"ontology"},
     "registry": BASE,
     "ops": BASE | {"types"},
-    "store": BASE | {"types", "vectors", "ops"},
+    "store": BASE | {"types", "vectors", "ops", "config", "ontology"},
     "models": BASE | {"types", "ops", "ontology", "registry"},
     "formats": BASE | {"types", "ops", "ontology"},
     "vectors": BASE | {"types"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -53,6 +54,9 @@ def _run(arguments: list[str] | None) -> int:
     except OSError as e:
         from autolabel.store import REFUSED, not_writable
 
+        if e.errno in (errno.EMFILE, errno.ENFILE):
+            problem(f"{e.filename or 'a file'}: {e.strerror}", "allow more: ulimit -n 1024")
+            return 1
         if e.errno not in REFUSED:
             raise
         refused = not_writable(Path(e.filename or "the disk"), e)

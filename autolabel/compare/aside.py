@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autolabel import filtering, pipeline
-from autolabel.config import DetectConfig, EngineConfig, FilterConfig, IngestConfig, RefineConfig
+from autolabel.config import (
+    DetectConfig,
+    EngineConfig,
+    FilterConfig,
+    IngestConfig,
+    RefineConfig,
+    build,
+)
 from autolabel.filtering.gather import TASKS
 from autolabel.pipeline import Reporter, silent
 from autolabel.store import Layer, Manifest, Workspace
@@ -49,14 +56,14 @@ class _Again:
 
 
 def _detect(again: _Again, manifest: Manifest, source: str) -> Layer:
-    config = DetectConfig.model_validate(pipeline.replayed("detector", manifest))
+    config = build(DetectConfig, pipeline.replayed("detector", manifest), flags=False)
     return pipeline.detect(
         again.beside, config, again.engine, overwrite=True, report=again.report
     ).layer
 
 
 def _refine(again: _Again, manifest: Manifest, source: str) -> Layer:
-    config = RefineConfig.model_validate(pipeline.replayed("segmenter", manifest))
+    config = build(RefineConfig, pipeline.replayed("segmenter", manifest), flags=False)
     return pipeline.refine(
         again.beside, config, again.engine, from_layer=source, overwrite=True, report=again.report
     ).layer
@@ -85,7 +92,7 @@ def filter_config(manifest: Manifest) -> FilterConfig:
     """
     known = {k: v for k, v in manifest.settings.items() if k in FilterConfig.model_fields}
     names = {k: v for k, v in manifest.origin.items() if k in FilterConfig.model_fields}
-    config = FilterConfig.model_validate({**known, **names})
+    config = build(FilterConfig, {**known, **names}, flags=False)
     for name, task in TASKS.items():
         recorded = (manifest.model or {}).get(name, "").partition(" ")[2]
         if at := getattr(config, name):

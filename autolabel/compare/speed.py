@@ -21,7 +21,7 @@ from typing import Any
 from autolabel import pipeline, registry
 from autolabel.compare.aside import filter_config
 from autolabel.compare.students import MAX_OBJECTS, Entrant, load
-from autolabel.config import DetectConfig, EngineConfig, RefineConfig
+from autolabel.config import DetectConfig, EngineConfig, RefineConfig, build
 from autolabel.engine.base import Stage, batch_size_of
 from autolabel.engine.local import cores
 from autolabel.filtering.gather import TASKS
@@ -185,7 +185,7 @@ def _joined(source: Layer, photos: Sequence[Record]) -> list[Record]:
 def _detect(
     manifest: Manifest, ontology: Ontology, root: Path, device: str
 ) -> Iterator[tuple[str, Stage]]:
-    config = DetectConfig.model_validate(pipeline.replayed("detector", manifest))
+    config = build(DetectConfig, pipeline.replayed("detector", manifest), flags=False)
     located = registry.locate("detector", config.model)
     yield "detect", Detect(config, ontology, located, root, device)
 
@@ -193,7 +193,7 @@ def _detect(
 def _refine(
     manifest: Manifest, ontology: Ontology, root: Path, device: str
 ) -> Iterator[tuple[str, Stage]]:
-    config = RefineConfig.model_validate(pipeline.replayed("segmenter", manifest))
+    config = build(RefineConfig, pipeline.replayed("segmenter", manifest), flags=False)
     located = registry.locate("segmenter", config.model)
     yield "refine", Refine(config, located, root, device)
 

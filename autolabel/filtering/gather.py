@@ -16,6 +16,7 @@ from autolabel.config import EngineConfig, FilterConfig
 from autolabel.errors import AutolabelError
 from autolabel.examples import find_examples
 from autolabel.ontology import Ontology
+from autolabel.reading import parse_json, read_regular
 from autolabel.running import Reporter, derive
 from autolabel.stages.embed import Embed, TextVectors, Wording, embed_texts
 from autolabel.stages.evidence import CLIP, DINOV2, Crowds, find_crowds, joined
@@ -144,7 +145,7 @@ def _texts(
         return embed_texts(registry.load(located, engine.device), wording).to_json()
 
     file = f"texts-{wording.fingerprint()}.json"
-    return _kept(layer, file, lambda data: TextVectors.from_json(json.loads(data)), make)[0]
+    return _kept(layer, file, lambda data: TextVectors.from_json(parse_json(data)), make)[0]
 
 
 def _crowds(place: Place, source: Layer, config: FilterConfig, found: Gathered) -> Crowds:
@@ -179,9 +180,9 @@ def _crowds(place: Place, source: Layer, config: FilterConfig, found: Gathered) 
 
 def _learned(pool: Workspace) -> tuple[str, bytes]:
     """The crowds by which a workspace was filtered: file name and content."""
-    file = pool.require("filter").manifest.origin["crowds"]
+    file = pool.require("filter").manifest.origin.get("crowds", "")
     try:
-        return file, (pool.path / EMBED / DINOV2 / file).read_bytes()
+        return file, read_regular(pool.path / EMBED / DINOV2 / file)
     except OSError as e:
         raise AutolabelError(
             f"{pool.path} lacks {EMBED}/{DINOV2}/{file}, which filter/ was made with",

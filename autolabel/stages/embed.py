@@ -93,13 +93,28 @@ class TextVectors:
 
     @classmethod
     def from_json(cls, data: Any) -> TextVectors:
-        """The inverse of `to_json`, after parsing."""
-        return cls(
-            tuple(data["names"]),
-            data["classes"],
-            np.asarray(data["vectors"], np.float32),
-            Scoring(**data["scoring"]),
-        )
+        """The inverse of `to_json`, after parsing.
+
+        Raises:
+            ValueError: the data are damaged.
+        """
+        try:
+            names, vectors = tuple(data["names"]), np.asarray(data["vectors"], np.float32)
+            texts = cls(names, data["classes"], vectors, Scoring(**data["scoring"]))
+        except (KeyError, TypeError, OverflowError) as e:
+            raise ValueError(f"damaged: {e}") from e
+        numbers = all(isinstance(v, int | float | None) for v in data["scoring"].values())
+        if not (
+            numbers
+            and all(isinstance(name, str | None) for name in names)
+            and type(texts.classes) is int
+            and 0 <= texts.classes <= len(names)
+            and vectors.ndim == 2
+            and len(vectors) == len(names)
+            and np.isfinite(vectors).all()
+        ):
+            raise ValueError("damaged")
+        return texts
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,16 @@ class Examples:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Examples:
-        """The inverse of `to_bytes`."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return cls(file["names"], file["vectors"].astype(np.float32))
+        """The inverse of `to_bytes`.
+
+        Raises:
+            ValueError: the bytes are damaged.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                return cls(file["names"], file["vectors"].astype(np.float32))
+        except Exception as e:  # zip files and arrays in them raise nearly anything
+            raise ValueError(f"damaged: {e}") from e
 
 
 @dataclass(frozen=True, eq=False)

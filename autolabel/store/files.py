@@ -16,7 +16,9 @@ try:
 except ImportError:  # Windows: a folder that is being read cannot be renamed there anyway
     fcntl = None  # type: ignore[assignment]
 
-REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+REFUSED = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+)
 """Errors with which a disk or folder refuses a write, and would refuse the next one."""
 
 

@@ -13,15 +13,24 @@ import typing
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from autolabel.config import Config, DetectConfig, FilterConfig, IngestConfig, RefineConfig
 from autolabel.errors import AutolabelError
+from autolabel.ontology import Ontology
 from autolabel.ops.files import from_uri
 from autolabel.reading import read_json
 from autolabel.store.manifest import Manifest
 
+STAGES: Mapping[str, type[Config]] = {
+    "ingest": IngestConfig,
+    "detect": DetectConfig,
+    "refine": RefineConfig,
+    "filter": FilterConfig,
+}
+"""Stages whose settings are options."""
 LARGEST_MANIFEST = 2**26
 """Bytes; one that notes 100,000 shards takes 8 MB."""
 SHARD = re.compile(r"part-(\d{5}|[1-9]\d{5,8})\.parquet")
@@ -57,6 +66,8 @@ def manifest_of(data: Any) -> Manifest:
         manifest = Manifest(**data)
     except TypeError:
         raise ValueError("it names no stage") from None
+    _check_settings(manifest)
+    _check_origin(manifest.origin)
     source = manifest.source
     if source is not None and not is_layer_name(source.get("layer", "")):
         raise ValueError("source.layer names no layer")
@@ -66,7 +77,7 @@ def manifest_of(data: Any) -> Manifest:
         raise ValueError(f"shards cannot be {manifest.shards}")
     if any(not re.fullmatch(r"\d{1,9}", key) for key in manifest.digests):
         raise ValueError("digests are of no shards")
-    if "\0" in (manifest.source_root or ""):
+    if "\0" in (manifest.source_root or "") or len(manifest.source_root or "") > 4096:
         raise ValueError("source_root is no path")
     return manifest
 
@@ -74,6 +85,47 @@ def manifest_of(data: Any) -> Manifest:
 @cache
 def _types() -> dict[str, TypeAdapter[Any]]:
     return {name: TypeAdapter(kind) for name, kind in typing.get_type_hints(Manifest).items()}
+
+
+def _check_settings(manifest: Manifest) -> None:
+    """Settings that a stage has today are what it takes; those of older versions are left alone."""
+    options = STAGES.get(manifest.stage)
+    for key in manifest.settings if options else ():
+        if options and key in options.model_fields and key not in options.HOW:
+            try:
+                _option(options, key).validate_python(manifest.settings[key])
+            except ValidationError as e:
+                first = e.errors(include_url=False, include_input=False)[0]
+                raise ValueError(f"settings.{key}: {first['msg']}") from None
+    if "ontology" in manifest.settings:
+        _check_ontology(manifest.settings["ontology"])
+
+
+def _check_origin(origin: Mapping[str, Any]) -> None:
+    for key in ("holdout", "source"):
+        listed = origin.get(key, [])
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            raise ValueError(f"origin.{key} is no list of paths")
+    for key in ("model", "clip", "dinov2", "examples", "crowds"):
+        if not isinstance(origin.get(key, ""), str) or "\0" in origin.get(key, ""):
+            raise ValueError(f"origin.{key} is no text")
+    if not re.fullmatch(r"[\w.-]*", origin.get("crowds", "")):
+        raise ValueError("origin.crowds is no file's name")
+    if "ontology" in origin:
+        _check_ontology(origin["ontology"])
+
+
+def _check_ontology(data: Any) -> None:
+    try:
+        Ontology.from_mapping(data)
+    except AutolabelError as e:
+        raise ValueError(f"its ontology: {e.message}") from None
+
+
+@cache
+def _option(options: type[Config], key: str) -> TypeAdapter[Any]:
+    field = options.model_fields[key]
+    return TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
 
 
 def is_layer_name(name: str) -> bool:

@@ -101,8 +101,13 @@ class Workspace:
     @property
     def source_root(self) -> Path:
         """The folder that uris are relative to."""
-        root = self.require("images").manifest.source_root
-        assert root is not None  # `ingest` always records it
+        layer = self.require("images")
+        root = layer.manifest.source_root
+        if not root:
+            raise AutolabelError(
+                f"{layer.path / 'manifest.json'} does not say where the images lie",
+                hint="say where they are: --source-root DIR",
+            )
         return Path(root)
 
     def set_source_root(self, root: Path) -> None:
