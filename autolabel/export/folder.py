@@ -24,9 +24,9 @@ from autolabel.reading import read_json
 from autolabel.store import write_atomic
 
 MARKER = marks.EXPORT
-STAGING = ".autolabel-staging"
+STAGING = marks.STAGING
 _LOCK = ".autolabel-export.lock"
-_JOURNAL = "commit.json"
+_JOURNAL = marks.JOURNAL
 _ENTRY_POINTS = ("data.yaml", "annotations/")
 """What trainers open first: gone while files are moved, so that a mixture is never read."""
 

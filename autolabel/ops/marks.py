@@ -13,6 +13,10 @@ from autolabel.reading import read_json
 EXPORT = ".autolabel-export.json"
 PREVIEW = ".autolabel-preview.json"
 NOTES = frozenset({EXPORT, PREVIEW})
+STAGING = ".autolabel-staging"
+"""Folder in which an export is built, inside of the dataset's own."""
+JOURNAL = "commit.json"
+"""File in there: what an export that was killed had begun to move into place."""
 
 
 def noted_in(folder: Path, names: Iterable[str]) -> set[Path]:
@@ -22,12 +26,17 @@ def noted_in(folder: Path, names: Iterable[str]) -> set[Path]:
         folder: where the notes lie.
         names: what lies in it.
     """
+    names = set(names)
     noted: set[Path] = set()
-    for name in NOTES & set(names):
+    notes = [folder / name for name in NOTES & names]
+    if STAGING in names:
+        notes.append(folder / STAGING / JOURNAL)
+    for note in notes:
         try:
-            files = read_json(folder / name)["files"]
+            content = read_json(note)
+            files = content.get("marker", content)["files"]
             noted.update(folder / PurePosixPath(file) for file in files if isinstance(file, str))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             continue  # of no use; what it was about is then like any other file
     return noted
 
