@@ -76,7 +76,7 @@ def timed(speed: Mapping[str, Any]) -> str:
     sizes = " to ".join(f"{width} x {height}" for width, height in speed.get("image_sizes") or [])
     return (
         f"Timed on {speed.get('processor')} ({', '.join(map(str, on))}): {speed.get('images')} "
-        f"photos{f' of {sizes} pixels' if sizes else ''}, {_batches(speed)} at a time, in turns, "
+        f"photos{f' of {sizes} pixels' if sizes else ''}{_batches(speed)}, in turns, "
         f"{repeats} round{'' if repeats == 1 else 's'}."
     )
 
@@ -86,9 +86,12 @@ def _batches(speed: Mapping[str, Any]) -> str:
     names: dict[int, list[str]] = {}
     for name, size in (speed.get("batch_sizes") or {}).items():
         names.setdefault(size, []).append(name)
+    if not names:
+        return ""
     if len(names) == 1:
-        return str(next(iter(names)))
-    return " or ".join(f"{size} ({', '.join(those)})" for size, those in sorted(names.items()))
+        return f", {next(iter(names))} at a time"
+    listed = (f"{size} ({', '.join(those)})" for size, those in sorted(names.items()))
+    return f", {' or '.join(listed)} at a time"
 
 
 def _range(low: float, high: float) -> str:
