@@ -96,16 +96,13 @@ class Draft:
     def _bind(self, layer: Layer, sound: Collection[int]) -> None:
         """Write the manifest, with what is noted of the sound shards."""
         layer.path.mkdir(parents=True, exist_ok=True)
-        digests: dict[str, str] = {}
-        unread: set[int] = set()
+        noted = Manifest(self.manifest.stage)
         for holder, indices in ((self.final, self.shared), (layer, sound)):
-            if not holder.exists:
-                continue
-            noted = holder.manifest
-            digests |= {k: v for k, v in noted.digests.items() if int(k) in indices}
-            unread |= {index for index in noted.unread if index in indices}
-        ordered = {k: digests[k] for k in sorted(digests, key=int)}
-        manifest = replace(self.manifest, digests=ordered, unread=sorted(unread))
+            if holder.exists:
+                noted = holder.manifest.noting(indices, noted)
+        manifest = replace(
+            self.manifest, digests=noted.digests, made_from=noted.made_from, unread=noted.unread
+        )
         if not layer.exists or layer.manifest != manifest:
             layer.write_manifest(manifest)
 

@@ -53,7 +53,7 @@ class Layer:
         self._held: Held | None = None
         self._holder: Layer | None = None
         self._parsed: tuple[tuple[int, int, int], Manifest] | None = None
-        self._written: dict[int, tuple[str, bool]] = {}
+        self._written: dict[int, tuple[str, str, bool]] = {}
 
     def __repr__(self) -> str:
         return f"Layer({str(self.path)!r})"
@@ -132,17 +132,16 @@ class Layer:
     def note_shards(self) -> None:
         """Note in the manifest the digests of the shards that are there."""
         manifest = self.manifest
-        digests, unread = dict[str, str](), []
+        noted = replace(manifest, digests={}, made_from={}, unread=[])
         for index in self.shards():
             key = str(index)
             if index in self._written:
-                digests[key], failed = self._written[index]
-            elif key in manifest.digests:
-                digests[key], failed = manifest.digests[key], index in manifest.unread
+                digest, source, failed = self._written[index]
             else:
-                digests[key], failed = self.digest(index), self.has_unread(index)
-            unread += [index] if failed else []
-        noted = replace(manifest, digests=digests, unread=unread)
+                digest, source = self.digest(index), self.source_digest(index)
+                failed = self.has_unread(index)
+            noted.digests[key], noted.made_from[key] = digest, source
+            noted.unread.extend([index] if failed else [])
         if noted != manifest:
             self.write_manifest(noted)
 
@@ -288,14 +287,12 @@ class Layer:
         if self.manifest.digests.get(str(index), digest) != digest:
             self.forget({index})
         write_atomic(self.shard_path(index), data)
-        self._written[index] = digest, any(is_unread(record.error) for record in records)
+        failed = any(is_unread(record.error) for record in records)
+        self._written[index] = digest, source_digest or "", failed
 
     def forget(self, indices: Collection[int]) -> None:
         """Take the digests of shards that will be written anew out of the manifest."""
-        manifest = self.manifest
-        digests = {k: v for k, v in manifest.digests.items() if int(k) not in indices}
-        unread = [index for index in manifest.unread if index not in indices]
-        self.write_manifest(replace(manifest, digests=digests, unread=unread))
+        self.write_manifest(self.manifest.noting(set(self.shards()) - set(indices)))
 
     def digest(self, index: int) -> str:
         """SHA-256 of a shard's bytes, in hexadecimal: as noted, else found.
@@ -316,6 +313,9 @@ class Layer:
 
         A ``+`` and a digest of what else went into the shard may follow.
         """
+        noted = self.manifest.made_from.get(str(index))
+        if noted is not None:
+            return noted
         try:
             data = read_with_stat(self.shard_path(index))[0]
             metadata = pq.read_schema(pa.BufferReader(data)).metadata or {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autolabel import __version__
@@ -24,6 +25,7 @@ class Manifest:
         origin: paths and the like that help to repeat the run but do not bind the layer.
         digests: SHA-256 of the shards' files, by number; a shard of a run that was killed has none
             until the next one.
+        made_from: what the `source_digest` of those shards is.
         unread: numbers of the shards with images that could not be read (see `is_unread`).
     """
 
@@ -36,7 +38,22 @@ class Manifest:
     shards: int = 0
     origin: dict[str, Any] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    made_from: dict[str, str] = field(default_factory=dict)
     unread: list[int] = field(default_factory=list)
+
+    def noting(self, shards: Collection[int], beside: Manifest | None = None) -> Manifest:
+        """The same with what is noted of these shards alone, and with what `beside` notes."""
+        rest = beside or Manifest(self.stage)
+        keys = sorted(map(str, shards), key=int)
+        digests = {k: self.digests[k] for k in keys if k in self.digests} | rest.digests
+        made_from = {k: self.made_from[k] for k in keys if k in self.made_from} | rest.made_from
+        unread = sorted({*rest.unread, *(index for index in self.unread if index in shards)})
+        return replace(
+            self,
+            digests={k: digests[k] for k in sorted(digests, key=int)},
+            made_from={k: made_from[k] for k in sorted(made_from, key=int)},
+            unread=unread,
+        )
 
     def binding(self) -> dict[str, Any]:
         """The part that may not differ within one layer."""

@@ -75,7 +75,7 @@ def manifest_of(data: Any) -> Manifest:
         raise ValueError("source.fingerprint is missing")
     if not 0 <= manifest.shards <= 10**9:
         raise ValueError(f"shards cannot be {manifest.shards}")
-    if any(not re.fullmatch(r"\d{1,9}", key) for key in manifest.digests):
+    if any(not re.fullmatch(r"\d{1,9}", key) for key in (*manifest.digests, *manifest.made_from)):
         raise ValueError("digests are of no shards")
     if "\0" in (manifest.source_root or "") or len(manifest.source_root or "") > 4096:
         raise ValueError("source_root is no path")

@@ -30,6 +30,10 @@ def images(home: Workspace, *tags: str) -> Layer:
     return draft.finish()
 
 
+def labelled(threshold: float, source: Layer, index: int) -> list[Record]:
+    return rows(f"{round(10 * threshold)}-{source.read(index)[0].image_id}-")
+
+
 def detect(home: Workspace, threshold: float, overwrite: bool = True) -> list[int]:
     """Make or renew the layer `detect`; the shards that were done."""
     source = home.require("images")
@@ -38,7 +42,7 @@ def detect(home: Workspace, threshold: float, overwrite: bool = True) -> list[in
     draft = home.draft("detect", manifest, wanted, overwrite=overwrite)
     layer = draft.begin()
     for i in draft.to_do:
-        layer.write(i, rows(f"{threshold}-{source.read(i)[0].uri}-"), wanted[i])
+        layer.write(i, labelled(threshold, source, i), wanted[i])
     draft.finish()
     return draft.to_do
 
@@ -113,8 +117,7 @@ def test_resumed_and_uninterrupted_runs_give_the_same_bytes(
             "detect", bound_to(Manifest("detect", {"threshold": 0.2}), source), wanted,
             overwrite=True,
         )  # fmt: skip
-        uri = source.read(1)[0].uri
-        draft.begin().write(1, rows(f"0.2-{uri}-"), wanted[1])
+        draft.begin().write(1, labelled(0.2, source, 1), wanted[1])
         draft.note()
     with other.lock():
         assert detect(other, 0.2) == [0, 2]
