@@ -30,7 +30,7 @@ from tests.conftest import make_photos
 from tests.crash import content
 from tests.train.conftest import TINY
 
-STOPS = int(os.environ.get("STOPS", 200))
+STOPS = 200
 PHOTOS = 40
 AFRESH = 20
 """Stops after which a new workspace is begun."""
