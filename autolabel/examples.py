@@ -19,6 +19,7 @@ from autolabel.ops.files import find_images
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
 from autolabel.stages.probe import Examples
 from autolabel.truth import read_hand_labels
+from autolabel.truth.photos import held_out_photos
 
 PER_PASS = 64
 """Example crops that are in memory at a time."""
@@ -96,7 +97,7 @@ def find_examples(folder: Path, ontology: Ontology, holdout: Sequence[str]) -> E
             "names, one of them a class",
             hint=f"make a subfolder for each class: {', '.join(ontology.names)}",
         )
-    held = {content_id(_bytes(path)) for path in find_images(holdout).paths} if holdout else set()
+    held = {content_id(_bytes(path)) for path in held_out_photos(holdout)}
     for example in found:
         if example.image_id in held:
             raise AutolabelError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +12,14 @@ from typing import Any
 
 import yaml
 
-from autolabel import registry
+from autolabel import guard, registry
 from autolabel.config import DetectConfig, EngineConfig, IngestConfig, RefineConfig
 from autolabel.engine import local
 from autolabel.engine.base import Stage, Task
 from autolabel.errors import AutolabelError, UsageError
+from autolabel.guard import content_key
 from autolabel.ontology import Ontology
 from autolabel.ops.files import common_root, find_images, from_uri, to_uri
-from autolabel.ops.images import content_id, read_bytes
 from autolabel.present import Photos
 from autolabel.running import (
     ENGINES,
@@ -83,8 +82,10 @@ def ingest(
         if inherit:
             config = _inherited(workspace, config)
         scan, images, gone = _scan(workspace, paths, config, engine, overwrite, report)
-        layer = _mark(workspace, scan, config, engine, overwrite)
-        return Done(layer, images, found.ignored, gone, found.ours)
+        layer, held_out, near = _mark(workspace, scan, config, engine, overwrite, report)
+        return Done(
+            layer, images, found.ignored, gone, found.ours, held_out=held_out, near_held_out=near
+        )
 
 
 def _outside(workspace: Workspace, source: Sequence[str], found: Sequence[Path]) -> list[Path]:
@@ -176,33 +177,50 @@ def _unread(uris: Iterable[str]) -> list[Record]:
 
 
 def _mark(
-    workspace: Workspace, scan: Layer, config: IngestConfig, engine: EngineConfig, overwrite: bool
-) -> Layer:
-    holdout, asked = marking(config)
+    workspace: Workspace,
+    scan: Layer,
+    config: IngestConfig,
+    engine: EngineConfig,
+    overwrite: bool,
+    report: Reporter,
+) -> tuple[Layer, int, int]:
+    """The layer `images`, and how many photos are held out and how many are near those."""
+    held_out, asked = marking(config)
     asked = replace(asked, source_root=scan.manifest.source_root)
     manifest = bound_to(asked, scan)
     wanted = {index: scan.digest(index) for index in scan.shards()}
+    workspace.draft("images", manifest, wanted, overwrite=overwrite)  # refuses before looking
+    looked, near = None, 0
+    if held_out.photos:
+        root = Path(scan.manifest.source_root or "")
+        layer = guard.look(workspace, scan, held_out, config.near_bits, root, engine, report=report)
+        looked, near = guard.marks(layer, config.near_duplicates), guard.count_near(layer)
+        wanted = {i: f"{digest}+{layer.digest(i)}" for i, digest in wanted.items()}
     draft = workspace.draft("images", manifest, wanted, overwrite=overwrite)
-    tasks = tasks_from(scan, draft.to_do)
+    tasks = [
+        replace(task, source_digest=wanted[task.index]) for task in tasks_from(scan, draft.to_do)
+    ]
     make: Callable[[], Stage] = partial(MarkRepeats, {}, min_side=0, max_aspect=0)
     if tasks:
-        held_out = scanned(holdout, engine.workers)
-        marks = find_repeats(scan.records(), held_out, near_bits=config.near_bits)
+        marks = find_repeats(scan.records(), near_bits=config.near_bits, held_out=looked)
         make = partial(MarkRepeats, marks, min_side=config.min_side, max_aspect=config.max_aspect)
-    return run_stage("images", make, draft, tasks, engine, silent)
+    images = run_stage("images", make, draft, tasks, engine, silent)
+    return images, len(held_out.photos), near
 
 
-def marking(config: IngestConfig) -> tuple[list[Path], Manifest]:
+def marking(config: IngestConfig) -> tuple[guard.HeldOut, Manifest]:
     """The held-out photos, and what binds the layer `images` that is asked for.
 
     Raises:
         AutolabelError: a held-out photo cannot be read.
     """
-    holdout = find_images(config.holdout).paths if config.holdout else []
+    held_out = guard.HeldOut.find(config.holdout)
     settings = config.settings()
-    settings["holdout"] = content_key(holdout) if holdout else None
+    settings["holdout"] = held_out.key
+    if not held_out.photos:
+        del settings["near_duplicates"]  # means nothing without
     origin = {"holdout": [str(Path(p).resolve()) for p in config.holdout]}
-    return holdout, Manifest(stage="ingest", settings=settings, origin=origin)
+    return held_out, Manifest(stage="ingest", settings=settings, origin=origin)
 
 
 def new_photos(workspace: Workspace, config: IngestConfig) -> int:
@@ -216,15 +234,6 @@ def new_photos(workspace: Workspace, config: IngestConfig) -> int:
     root = Path(layer.manifest.source_root or "") if layer.exists else common_root(paths)
     photos = Photos(layer, root)
     return sum(map(photos.is_new, paths))
-
-
-def _content(path: Path) -> str:
-    try:
-        return content_id(read_bytes(path))
-    except ValueError as e:
-        raise AutolabelError(
-            f"held-out photo {path} {e}", hint="mend or remove it; the leak guard needs them all"
-        ) from e
 
 
 def scanned(paths: Sequence[Path], workers: int = 0) -> list[Record]:
@@ -367,11 +376,6 @@ def refinement(config: RefineConfig) -> tuple[registry.Located, Manifest]:
         origin={"model": located.reference()},
     )
     return located, manifest
-
-
-def content_key(paths: Iterable[Path]) -> str:
-    """Equal for files of equal bytes, whatever their names and order."""
-    return hashlib.sha256("\n".join(sorted(map(_content, paths))).encode()).hexdigest()
 
 
 def history(layer: Layer) -> list[Manifest]:

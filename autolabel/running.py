@@ -40,6 +40,8 @@ class Done:
         gone: photos that `ingest` found deleted or replaced, and marked so.
         ours: images that `ingest` left alone because autolabel wrote them.
         unread: images that it could not read, which the same command tries again.
+        held_out: held-out photos that `ingest` guards.
+        near_held_out: photos that are near one of them, and not made from it.
     """
 
     layer: Layer
@@ -48,6 +50,8 @@ class Done:
     gone: int = 0
     ours: int = 0
     unread: int = 0
+    held_out: int = 0
+    near_held_out: int = 0
 
 
 def silent(stage: str, images: int) -> Progress:

@@ -122,7 +122,8 @@ def ingest(
         done = pipeline.ingest(
             home, config, engine, overwrite=overwrite, inherit=True, report=report
         )
-    _finished("ingest", done, home, json)
+    guarded = {"held_out": done.held_out, "near_held_out": done.near_held_out}
+    _finished("ingest", done, home, json, guarded)
 
 
 @app.command(epilog=example('detect ws --prompt cat --prompt "dog=dog, puppy"'))
@@ -462,9 +463,11 @@ def status(
     show_status(status_of(existing(workspace), errors=errors), json)
 
 
-def _finished(stage: str, done: Done, workspace: Workspace, json: bool) -> None:
+def _finished(
+    stage: str, done: Done, workspace: Workspace, json: bool, also: dict[str, int] | None = None
+) -> None:
     from autolabel.cli.state import finished, layers_of
 
     finished(stage, done, workspace)
     if json:
-        show.data({done.layer.name: layers_of(workspace)[done.layer.name]})
+        show.data({done.layer.name: layers_of(workspace)[done.layer.name] | (also or {})})

@@ -44,7 +44,7 @@ def stage_done(stage: str, done: Any) -> None:
     """One line on what a stage did."""
     if not done.images and not done.gone:
         left = f"; {done.unread} images still cannot be read" if done.unread else ""
-        message(f"{stage}: nothing to do{left}{_left_alone(done, ', ')}")
+        message(f"{stage}: nothing to do{left}{_guarded(done)}{_left_alone(done, ', ')}")
         return
     counts = done.layer.counts()
     parts = [f"{done.images} images done", f"{counts.images} in {done.layer.name}/"]
@@ -59,7 +59,14 @@ def stage_done(stage: str, done: Any) -> None:
         parts.append(f"{done.unread} could not be read: the same command tries them again")
     if done.ignored:
         parts.append(f"{done.ignored} other files left alone")
-    message(f"{stage}: {', '.join(parts)}{_left_alone(done, ', ')}")
+    message(f"{stage}: {', '.join(parts)}{_guarded(done)}{_left_alone(done, ', ')}")
+
+
+def _guarded(done: Any) -> str:
+    if not done.held_out:
+        return ""
+    near = f", {done.near_held_out} near them" if done.near_held_out else ""
+    return f", {done.held_out} held-out photos{near}"
 
 
 def _left_alone(done: Any, before: str) -> str:
@@ -145,7 +152,8 @@ def trained(done: Any, as_json: bool, **also: int) -> None:
         data({**plain(done), **also})
         return
     if not done.fresh:
-        message(f"train: nothing to do, {done.weights} is complete")
+        kept = f", kept from {done.held_out} held-out photos" if done.held_out else ""
+        message(f"train: nothing to do, {done.weights} is complete{kept}")
         return
     parts = [f"{done.epochs} epochs on {done.images} images with {done.objects} objects"]
     if done.resumed_from is not None:
@@ -153,6 +161,8 @@ def trained(done: Any, as_json: bool, **also: int) -> None:
     chosen = f"the best of them by {done.val_images} other auto-labelled images"
     parts.append(chosen if done.val_images else "no image could be spared to choose the best")
     parts += [f"{n} {SPLITS.get(reason, reason)} left out" for reason, n in done.skipped.items()]
+    if done.held_out:
+        parts.append(f"kept from {done.held_out} held-out photos")
     if done.rewritten:
         parts.append(f"{done.rewritten} images written anew for it, upright, as 8-bit RGB")
     if done.threshold:

@@ -83,6 +83,12 @@ def finished(stage: str, done: Done, workspace: Workspace) -> None:
     if not done.images:
         return
     counts = done.layer.counts()
+    if 2 * done.near_held_out > counts.images:
+        show.message(
+            f"warning: {done.near_held_out} of {counts.images} photos are near one of the "
+            f"{done.held_out} held-out photos, as those of one camera are; figures will tell of "
+            "that scene alone. --near-duplicates keep, group or drop says what becomes of them"
+        )
     if stage == "filter" and counts.objects and not counts.kept:
         show.message(
             "warning: every label was rejected; what each rule does: "

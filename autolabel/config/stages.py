@@ -56,8 +56,15 @@ class IngestConfig(Config):
     )
     holdout: tuple[str, ...] = Field(
         (),
-        description="Hand-labelled photos (file or folder): whatever equals or nearly equals one "
-        "of them is marked a leak, and no later stage uses it.",
+        description="Hand-labelled photos (file or folder, or any labels that --truth takes): "
+        "whatever equals one of them, or was made from one by cropping, turning, changing tones "
+        "and the like, is marked a leak, and no later stage uses it.",
+    )
+    near_duplicates: Literal["keep", "group", "drop"] = Field(
+        "group",
+        description="What becomes of photos that are near a held-out one, as other photos of one "
+        "scene are, but not made from it: keep them, keep them in its group, or drop them as "
+        "leaks.",
     )
     near_bits: int = Field(
         6,

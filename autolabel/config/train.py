@@ -33,8 +33,9 @@ class TrainConfig(Config):
     )
     holdout: tuple[str, ...] = Field(
         (),
-        description="Hand-labelled photos (file or folder): whatever equals or nearly equals one "
-        "of them is not learned from, also where it was ingested without --holdout.",
+        description="Hand-labelled photos (file or folder, or any labels that --truth takes): "
+        "whatever equals one of them or was made from one is not learned from, also where it was "
+        "ingested without --holdout.",
     )
     val_share: float = Field(
         0.2,

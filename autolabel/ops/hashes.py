@@ -11,6 +11,7 @@ import imagehash
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.stats import rankdata
 
 K = TypeVar("K", bound=Hashable)
 
@@ -43,6 +44,19 @@ def dihedral_hashes(pixels: npt.NDArray[np.uint8]) -> tuple[str, ...]:
     mirrored = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     turned = [side.rotate(angle) for side in (small, mirrored) for angle in (0, 90, 180, 270)]
     return tuple(str(imagehash.phash(image)) for image in turned)
+
+
+def thumbnail(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """The picture as 32 x 32 grey values, turned into ranks and scaled to length 1; (32, 32).
+
+    The product of two is Spearman's correlation, which no change of brightness, contrast or gamma
+    touches; a picture without any variation is all zeros.
+    """
+    small = _reduced(pixels).convert("L").resize((32, 32), Image.Resampling.LANCZOS)
+    ranks = np.asarray(rankdata(np.asarray(small, np.float32).ravel()), np.float32)
+    ranks -= ranks.mean()
+    length = float(np.linalg.norm(ranks))
+    return (ranks / length if length else ranks).reshape(32, 32)
 
 
 def _reduced(pixels: npt.NDArray[np.uint8]) -> Image.Image:

@@ -85,11 +85,23 @@ class Mark:
 
     split: str
     group: str
-    note: str
+    note: str | None
+    error: str | None = None
+
+
+GUARD = "sift-1"
+"""Changes when what the leak guard finds does."""
+
+NEAR_HELD_OUT = "near held-out "
+"""How the note of a photo begins that is near a held-out one and not made from it."""
 
 
 def find_repeats(
-    records: Iterable[Record], holdout: Sequence[Record], *, near_bits: int
+    records: Iterable[Record],
+    holdout: Sequence[Record] = (),
+    *,
+    near_bits: int,
+    held_out: Mapping[tuple[str, str], Mark] | None = None,
 ) -> dict[tuple[str, str], Mark]:
     """Find rows that repeat a held-out photo or an earlier row; the key is (uri, image_id).
 
@@ -107,7 +119,10 @@ def find_repeats(
         holdout: scanned held-out photos; one may come several times with the hashes of its turned
             versions, as `Scan.held_out` gives them.
         near_bits: how many of 64 bits the hashes of near pictures may differ in; -1 for none.
+        held_out: marks that a closer look at the held-out photos has given; they go first, but for
+            a duplicate of an earlier row that is in use.
     """
+    looked = held_out or {}
     held: dict[str, Record] = {}
     held_near, earlier_near = _index(near_bits), _index(near_bits)
     for photo in holdout:
@@ -119,7 +134,12 @@ def find_repeats(
     for record in records:
         if record.error is not None or record.split == GONE:
             continue
-        mark = _leak(record, held, held_near) or _repeat(record, earlier, earlier_near)
+        mark = looked.get((record.uri, record.image_id)) or _leak(record, held, held_near)
+        if mark is None or (mark.split == POOL and record.image_id in earlier):
+            mark = _repeat(record, earlier, earlier_near)
+        if mark is not None and mark.error is not None:
+            marks[record.uri, record.image_id] = mark
+            continue
         if mark is not None:
             marks[record.uri, record.image_id] = mark
         if mark is None or mark.split == POOL:
@@ -206,6 +226,8 @@ class MarkRepeats:
         if record.split == GONE:
             return record
         mark = self.marks.get((record.uri, record.image_id))
+        if mark is not None and mark.error is not None:
+            return record.failed(mark.error)
         if mark is not None:
             record = replace(record, split=mark.split, group=mark.group, note=mark.note)
         broken = self._broken_rule(record) if record.split == POOL else None

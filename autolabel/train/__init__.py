@@ -73,6 +73,7 @@ class Trained:
         task: ``detect`` or ``segment``.
         reason: why, in words that follow "task: segment,".
         rewritten: images written anew for the trainer, which cannot read them as they are.
+        held_out: held-out photos that it was kept from, with all that was made from them.
     """
 
     folder: Path
@@ -90,6 +91,7 @@ class Trained:
     task: str = "detect"
     reason: str = ""
     rewritten: int = 0
+    held_out: int = 0
 
 
 def train(
@@ -121,14 +123,14 @@ def train(
             is no label, or the folder holds another student.
     """
     existing_root(workspace)
-    chosen = choose(workspace, layer, config)
+    chosen = choose(workspace, layer, config, engine)
     natural, labels = choose_task(chosen, "auto"), chosen.fingerprint()
     masks = natural.masks
     request = _request(config, ontology, masks, labels)
     likely = folder_of(workspace.path, config)
     if is_complete(likely, request=request):
         tidy(likely)
-        return _trained(likely, fresh=False)
+        return _trained(likely, chosen, fresh=False)
     require_labels(chosen)  # before anything is written
     load_ultralytics()
     yolo = importlib.import_module("autolabel.train.yolo")
@@ -144,16 +146,16 @@ def train(
         "labels": labels,
     }
     if is_complete(final, binding):
-        return _trained(final, fresh=False)
+        return _trained(final, chosen, fresh=False)
     with held(final):
         if is_complete(final, binding):  # what a kill left half moved has been finished
-            return _trained(final, fresh=False)
+            return _trained(final, chosen, fresh=False)
         folder = final
         try:
             folder = begin(final, binding, overwrite=overwrite)
             if is_complete(folder, binding):  # and was not moved into its place yet
                 settle(folder, final)
-                return _trained(final, fresh=False)
+                return _trained(final, chosen, fresh=False)
             if (folder / DATASET).exists():  # what a stop left of it may be anything
                 shutil.rmtree(folder / DATASET)
             data = write_dataset(
@@ -169,7 +171,7 @@ def train(
             finish(folder, final, run)
         except OSError as e:
             raise not_writable(folder, e) from e
-    return _trained(final, fresh=True)
+    return _trained(final, chosen, fresh=True)
 
 
 def folder_of(workspace: Path, config: TrainConfig) -> Path:
@@ -392,7 +394,7 @@ def _options(config: TrainConfig, folder: Path, device: str, name: str) -> dict[
     }
 
 
-def _trained(folder: Path, *, fresh: bool) -> Trained:
+def _trained(folder: Path, chosen: ChosenLayer, *, fresh: bool) -> Trained:
     run = read_run(folder)
     return Trained(
         folder=folder,
@@ -410,4 +412,5 @@ def _trained(folder: Path, *, fresh: bool) -> Trained:
         task=_task(run),
         reason=run.get("reason") or "",
         rewritten=run.get("rewritten") or 0,
+        held_out=chosen.held_out,
     )

@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
-from autolabel.config import TrainConfig
-from autolabel.errors import AutolabelError
-from autolabel.ops.files import find_images, from_uri
-from autolabel.pipeline import scanned
-from autolabel.stages.ingest import find_repeats
+from autolabel import guard
+from autolabel.config import EngineConfig, TrainConfig
+from autolabel.pipeline import existing_root
 from autolabel.store import Layer, Workspace
 from autolabel.types import LEAK, Record
 
@@ -25,12 +22,14 @@ class ChosenLayer(Layer):
     Args:
         layer: the labels.
         aside: image id -> why it is not used.
+        held_out: how many photos are held out.
     """
 
-    def __init__(self, layer: Layer, aside: Mapping[str, str]) -> None:
+    def __init__(self, layer: Layer, aside: Mapping[str, str], held_out: int = 0) -> None:
         super().__init__(layer.path, layer.name)
         self.hold_as(layer)
         self.aside = aside
+        self.held_out = held_out
 
     def records(self) -> Iterator[Record]:
         """All records; the `split` of those that are put aside says why."""
@@ -44,14 +43,25 @@ class ChosenLayer(Layer):
         return hashlib.sha256(f"{super().fingerprint()}\n{aside}".encode()).hexdigest()
 
 
-def choose(workspace: Workspace, layer: Layer, config: TrainConfig) -> ChosenLayer:
-    """The layer without what nearly equals a held-out photo and without surplus background.
+def choose(
+    workspace: Workspace, layer: Layer, config: TrainConfig, engine: EngineConfig | None = None
+) -> ChosenLayer:
+    """The layer without what was made from a held-out photo and without surplus background.
+
+    Args:
+        workspace: that of the layer.
+        layer: the labels.
+        config: held-out photos and the share of background.
+        engine: how photos are looked at for held-out ones; None looks at none, and knows what was
+            found before.
 
     Raises:
         AutolabelError: a held-out photo cannot be read.
     """
     usable = [record for record in layer.records() if record.usable]
-    aside = dict.fromkeys(_leaks(workspace, usable, config), LEAK)
+    held_out = guard.HeldOut.find(config.holdout)
+    leaks = set(_leaks(workspace, held_out, engine))
+    aside = {record.image_id: LEAK for record in usable if record.image_id in leaks}
     usable = [record for record in usable if record.image_id not in aside]
     # A box of a rejected object is background too, and so is an image of rejected ones alone.
     empty = {record.image_id for record in usable if not record.objects.keep.any()}
@@ -61,21 +71,26 @@ def choose(workspace: Workspace, layer: Layer, config: TrainConfig) -> ChosenLay
         share = config.background_share / (1 - config.background_share)
         most = int(share * len(labelled) + 1e-9)
     order = sorted(empty, key=lambda i: hashlib.sha256(f"{config.seed}:{i}".encode()).hexdigest())
-    return ChosenLayer(layer, aside | dict.fromkeys(order[most:], BACKGROUND))
+    aside |= dict.fromkeys(order[most:], BACKGROUND)
+    return ChosenLayer(layer, aside, len(held_out.photos))
 
 
-def _leaks(workspace: Workspace, usable: list[Record], config: TrainConfig) -> list[str]:
-    """Ids of the images that equal or nearly equal a held-out photo."""
-    if not config.holdout:
+def _leaks(workspace: Workspace, held_out: guard.HeldOut, engine: EngineConfig | None) -> list[str]:
+    """Ids of the images that are held-out photos, or were made from one."""
+    if not held_out.photos:
         return []
-    held_out = scanned(find_images(config.holdout).paths)
-    for photo in held_out:
-        if photo.error is not None:
-            raise AutolabelError(
-                f"held-out photo {from_uri(photo.uri, Path('/'))} {photo.error}",
-                hint="mend or remove it; the leak guard needs them all",
-            )
-    near_bits = int(workspace.require("images").manifest.settings.get("near_bits", 6))
-    marks = find_repeats(usable, held_out, near_bits=near_bits)
-    ids = {record.uri: record.image_id for record in usable}
-    return [ids[uri] for (uri, _), mark in marks.items() if mark.split == LEAK]
+    images = workspace.require("images")
+    settings = images.manifest.settings
+    if settings.get("holdout") == held_out.key:
+        return []  # ingest has marked them
+    looked = workspace.layer(guard.OF_TRAINING)
+    if engine is not None:
+        with workspace.lock():
+            looked = guard.look(
+                workspace, images, held_out, int(settings.get("near_bits", 6)),
+                existing_root(workspace), engine, name=guard.OF_TRAINING,
+            )  # fmt: skip
+    elif not looked.exists or looked.manifest.settings.get("holdout") != held_out.key:
+        return []
+    marks = guard.marks(looked, str(settings.get("near_duplicates", "group")))
+    return [image_id for (_, image_id), mark in marks.items() if mark.split == LEAK]

@@ -148,6 +148,23 @@ def test_held_out_photos_and_near_copies_do_not_enter(tmp_path: Path, tiny: Path
         learn(made, tiny, name="none", holdout=[str(tmp_path / "photos")])
 
 
+def test_hand_labels_name_the_photos_that_are_held_out(tmp_path: Path, tiny: Path) -> None:
+    photos = draw_photos(tmp_path / "photos", 5)
+    held = tmp_path / "held"
+    held.mkdir()
+    shutil.copy(photos[0], held / "a.png")
+    image = {"id": 1, "file_name": "a.png", "width": 128, "height": 96}
+    labels = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "square"}]}
+    (held / "annotations.json").write_text(json.dumps(labels))
+    made = labelled(tmp_path / "ws", photos)
+    options = {"epochs": 1, "val_share": 0.0, "holdout": [str(held / "annotations.json")]}
+    done = learn(made, tiny, **options)
+    assert (done.skipped, done.images, done.held_out) == ({"leak": 1}, 4, 1)
+    (held / "a.png").write_bytes((held / "a.png").read_bytes()[:100])
+    with pytest.raises(AutolabelError, match=r"a\.png"):
+        learn(made, tiny, name="other", **options)
+
+
 def test_a_marked_leak_does_not_enter(tmp_path: Path, tiny: Path) -> None:
     photos = draw_photos(tmp_path / "photos", 5)
     made = labelled(tmp_path / "ws", photos, holdout=photos[:1])

@@ -1,0 +1,316 @@
+"""The leak guard: which pictures were made from held-out photos, and which only share a scene."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.errors import AutolabelError
+from autolabel.ops import local_features, overlap
+from autolabel.ops.hashes import NearIndex, dihedral_hashes, phash, thumbnail
+from autolabel.ops.images import ImageError, content_id, decode, read_bytes
+from autolabel.ops.local_features import Affine, Features, Mask, Pixels
+from autolabel.ops.overlap import Overlap
+from autolabel.stages.ingest import NEAR_HELD_OUT
+from autolabel.stages.pixels import Photos
+from autolabel.types import LEAK, POOL, Record
+
+SIDE_HELD, SIDE_POOL = 450, 320  # a quarter of a photo is then as near in scale as the whole is
+FEATURES_HELD, FEATURES_POOL = 600, 300
+BY_FEATURES, BY_THUMBNAIL = 6, 3  # held-out photos that are looked at closely
+ALIKE = 0.8  # correlation of thumbnails from which two may be one picture
+SIBLINGS = 8  # photos of the same scene that tell its background
+
+COVERED = 0.17  # of the held-out photo: a little under a quarter
+TEXTURED = 0.004
+AGREEMENT, SAME_SCENE = 0.65, 0.5
+LOST = 0.0014
+DIFFERS = 0.25
+BEYOND = 0.02
+CLEAN = 0.002
+EXPLAINED = 0.6
+DISTINCT = 0.0004
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What is kept of a held-out photo."""
+
+    path: Path
+    image_id: str
+    pixel_id: str
+    picture: bytes  # at most SIDE_HELD pixels a side, as JPEG
+    features: Features
+    thumbnail: npt.NDArray[np.float32]
+    hashes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Held:
+        """Read a held-out photo and describe it.
+
+        Raises:
+            AutolabelError: it cannot be read.
+        """
+        try:
+            data = read_bytes(path)
+            pixels = decode(data)
+        except (ImageError, MemoryError) as e:
+            raise AutolabelError(
+                f"held-out photo {path} {str(e) or 'does not fit into memory'}",
+                hint="mend or remove it; the leak guard needs them all",
+            ) from e
+        small = local_features.shrunk(pixels, SIDE_HELD)
+        return cls(
+            path,
+            content_id(data),
+            pixel_id(pixels),
+            local_features.packed(small),
+            local_features.describe(small, FEATURES_HELD),
+            thumbnail(pixels),
+            dihedral_hashes(pixels),
+        )
+
+
+def pixel_id(pixels: Pixels) -> str:
+    """Equal for equal pixels, whatever file holds them."""
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A held-out photo that a picture repeats: `equal`, made from it (`derived`), or `near` it."""
+
+    kind: Literal["equal", "derived", "near"]
+    held: Held
+    how: str
+
+    @property
+    def note(self) -> str:
+        """In words."""
+        words = {"equal": "equal to held-out ", "derived": "made from held-out "}
+        return f"{words.get(self.kind, NEAR_HELD_OUT)}{self.held.path} ({self.how})"
+
+
+@dataclass(frozen=True, eq=False)
+class _Pose:
+    """The picture, perhaps turned or mirrored, and its map to the held-out photo."""
+
+    held: int
+    pixels: Pixels
+    affine: Affine
+
+
+class HeldOut:
+    """The held-out photos, ready to say which of them a picture comes from.
+
+    What it says of a picture depends on that picture and on the held-out photos alone.
+
+    Args:
+        photos: the held-out photos.
+        near_bits: 64-bit hashes that differ in at most this many bits are near; -1 turns all but
+            the search for equal pictures off.
+    """
+
+    def __init__(self, photos: Sequence[Held], near_bits: int) -> None:
+        self.photos = list({p.image_id: p for p in reversed(photos)}.values())[::-1]
+        self._by_bytes = {p.image_id: p for p in self.photos}
+        self._by_pixels = {p.pixel_id: p for p in self.photos}
+        self._near = None if near_bits < 0 else _by_hash(self.photos, near_bits)
+        self._index = local_features.FeatureIndex([p.features for p in self.photos])
+        self._thumbnails = np.array([p.thumbnail.ravel() for p in self.photos])
+        self._own: dict[int, Mask | None] = {}
+
+    def find(self, pixels: Pixels, image_id: str = "", hash_hex: str = "") -> Finding | None:
+        """Which held-out photo a picture repeats, if any.
+
+        Args:
+            pixels: RGB (height, width, 3).
+            image_id: of the file's bytes.
+            hash_hex: `phash` of the picture, where it is known.
+        """
+        if image_id in self._by_bytes:
+            return Finding("equal", self._by_bytes[image_id], "the same bytes")
+        if (same := self._by_pixels.get(pixel_id(pixels))) is not None:
+            return Finding("equal", same, "the same pixels")
+        if self._near is None:
+            return None
+        small = local_features.shrunk(pixels, SIDE_POOL)
+        if overlap.is_blank(small):
+            return None  # nothing to tell two of them apart by: only exact copies count
+        best: tuple[float, Finding] | None = None
+        for pose in self._poses(pixels, small):
+            found = self._judged(pose)
+            if found is not None and found[1].kind == "derived" and found[0] < CLEAN:
+                return found[1]
+            # Self-similar scenes agree in several ways; that with the fewest differences is true.
+            if found is not None and (best is None or found[0] < best[0]):
+                best = found
+        return best[1] if best else self._near_by_hash(hash_hex or phash(pixels))
+
+    def _near_by_hash(self, hash_hex: str) -> Finding | None:
+        found = self._near.find(hash_hex) if self._near is not None else None
+        if found is None:
+            return None
+        held, bits = found
+        return Finding("near", held, f"{bits} bit{'' if bits == 1 else 's'} of its hash")
+
+    def _poses(self, pixels: Pixels, small: Pixels) -> Iterable[_Pose]:
+        """How the picture might lie on held-out photos, the likeliest first."""
+        mine = thumbnail(pixels)
+        turns = [np.rot90(mine, -i) for i in range(4)]
+        turns += [np.fliplr(turn) for turn in turns]
+        alike = self._thumbnails @ np.array([turn.ravel() for turn in turns]).T
+        for held in np.argsort(-alike.max(axis=1), kind="stable")[:BY_THUMBNAIL]:
+            turn = int(alike[held].argmax())
+            if alike[held, turn] >= ALIKE:
+                yield self._as_a_whole(int(held), turn, small)
+        features = local_features.describe(small, FEATURES_POOL)
+        sides = features, features.mirrored(small.shape[1])
+        votes = np.array([self._index.votes(side) for side in sides])
+        turned = small, np.ascontiguousarray(small[:, ::-1])
+        for held in np.argsort(-votes.max(axis=0), kind="stable")[:BY_FEATURES]:
+            if votes[:, held].max() > 0:
+                better = int(votes[:, held].argmax())
+                yield from self._by_features(int(held), sides[better], turned[better])
+
+    def _as_a_whole(self, held: int, turn: int, small: Pixels) -> _Pose:
+        turned = np.rot90(small, -(turn % 4))
+        turned = np.ascontiguousarray(np.fliplr(turned) if turn > 3 else turned)
+        return _Pose(held, turned, _stretch(turned, self._picture(held)))
+
+    def _by_features(self, held: int, side: Features, small: Pixels) -> Iterable[_Pose]:
+        found = local_features.affine_between(side, self.photos[held].features, SIDE_HELD)
+        if found is not None:
+            yield _Pose(held, small, found[0])
+
+    def _picture(self, held: int) -> Pixels:
+        return local_features.unpacked(self.photos[held].picture)
+
+    def _judged(self, pose: _Pose) -> tuple[float, Finding] | None:
+        """What a pose says, and the share of what both show in which they differ."""
+        photo, held = self.photos[pose.held], self._picture(pose.held)
+        both = overlap.overlap(pose.pixels, held, pose.affine)
+        if both.textured < TEXTURED or both.agreement < SAME_SCENE or both.covered < COVERED:
+            return None
+        differs = float(both.differs.sum() / both.seen.sum())
+        share = f"{100 * min(both.covered, 1):.0f} % of it"
+        if self._is_derived(pose, held, both):
+            if both.beyond <= BEYOND:
+                return differs, Finding("derived", photo, share)
+            return differs, Finding("near", photo, f"{share}, and more beside it")
+        if both.covered < 0.5:
+            return None
+        return differs, Finding("near", photo, "the same scene")
+
+    def _is_derived(self, pose: _Pose, held: Pixels, seen: Overlap) -> bool:
+        total = seen.seen.sum()
+        if seen.agreement < AGREEMENT or seen.lost > LOST or seen.differs.sum() > DIFFERS * total:
+            return False
+        own = self._own_of(pose.held)
+        if own is None:  # the only photo of its scene, as far as one knows
+            return True
+        size = pose.pixels.shape[1::-1]
+        as_picture = np.repeat((own * np.uint8(255))[..., None], 3, axis=2)
+        to_own = pose.affine * (own.shape[1] / held.shape[1])
+        there = (overlap.onto(as_picture, to_own, size)[0][..., 0] > 127) & seen.seen
+        if there.sum() < max(20, DISTINCT * total):
+            return False  # what it shows of that photo is what others show too
+        return bool(1 - (there & seen.differs).sum() / there.sum() >= EXPLAINED)
+
+    def _own_of(self, held: int) -> Mask | None:
+        """Where a held-out photo shows what others of its scene do not; None without such."""
+        if held not in self._own:
+            self._own[held] = self._compared_with_siblings(held)
+        return self._own[held]
+
+    def _compared_with_siblings(self, held: int) -> Mask | None:
+        mine = self._picture(held)
+        small = local_features.shrunk(mine, SIDE_POOL)
+        seen, differs = np.zeros(small.shape[:2], int), np.zeros(small.shape[:2], int)
+        count = 0
+        for other in self._like(held):
+            theirs = self._picture(other)
+            for affine in self._maps(held, other, small, theirs):
+                both = overlap.overlap(small, theirs, affine)
+                share = both.differs.sum() / max(1, both.seen.sum())
+                if both.agreement < SAME_SCENE or both.covered < 0.5 or both.textured < TEXTURED:
+                    continue
+                if share > DISTINCT:  # not a copy
+                    seen += both.seen
+                    differs += both.differs
+                    count += 1
+                break
+        return None if count < 2 else 2 * differs > np.maximum(seen, 1)
+
+    def _like(self, held: int) -> list[int]:
+        alike = self._thumbnails @ self._thumbnails[held]
+        order = [int(i) for i in np.argsort(-alike, kind="stable") if i != held and alike[i] > 0.5]
+        votes = self._index.votes(self.photos[held].features)
+        order += [int(i) for i in np.argsort(-votes, kind="stable")[:SIBLINGS] if i != held]
+        return list(dict.fromkeys(order[:SIBLINGS] + order[len(order) - SIBLINGS :]))
+
+    def _maps(self, held: int, other: int, small: Pixels, theirs: Pixels) -> Iterable[Affine]:
+        yield _stretch(small, theirs)
+        features = local_features.describe(small, FEATURES_POOL)
+        found = local_features.affine_between(features, self.photos[other].features, SIDE_HELD)
+        if found is not None:
+            yield found[0]
+
+
+def _by_hash(photos: Iterable[Held], near_bits: int) -> NearIndex[Held]:
+    index = NearIndex[Held](near_bits)
+    for photo in photos:
+        for turned in photo.hashes:
+            index.add(turned, photo)
+    return index
+
+
+def _stretch(picture: Pixels, held: Pixels) -> Affine:
+    """The map between pictures of the same view, of whatever sizes."""
+    by = np.array(held.shape[1::-1]) / np.array(picture.shape[1::-1])
+    return np.asarray(np.c_[np.diag(by), (by - 1) / 2])
+
+
+class FindLeaks:
+    """Look at every picture for held-out photos; see `HeldOut`.
+
+    A leak gets the split `leak`; what is only near stays in the `pool`; both get the group of the
+    held-out photo, and a note.
+
+    Args:
+        source_root: folder that the records' uris are relative to.
+        photos: the held-out photos.
+        near_bits: as in `HeldOut`; -1 for none but equal ones.
+        workers: threads that read the held-out photos.
+    """
+
+    def __init__(
+        self, source_root: Path, photos: Sequence[Path], near_bits: int, workers: int
+    ) -> None:
+        self.photos = Photos(source_root)
+        local_features.one_thread()
+        with ThreadPoolExecutor(workers) as pool:
+            self.held_out = HeldOut(list(pool.map(Held.read, photos)), near_bits)
+
+    def wants(self, record: Record) -> bool:
+        """Records that are in use."""
+        return record.usable
+
+    def prepare(self, record: Record) -> Record:
+        """Read and judge one picture."""
+        pixels = self.photos.read(record).image()
+        found = self.held_out.find(pixels, record.image_id, record.phash or "")
+        if found is None:
+            return record
+        split = POOL if found.kind == "near" else LEAK
+        return replace(record, split=split, group=found.held.image_id, note=found.note)
+
+    def __call__(self, batch: Sequence[Record]) -> list[Record]:
+        return list(batch)
