@@ -82,7 +82,7 @@ def students_of(workspace: Workspace) -> list[dict[str, Any]]:
                 "state": (CURRENT if same else STALE) if trained else UNFINISHED,
                 "layer": layer,
                 "epochs_done": run.get("epochs_done"),
-                "epochs": (run.get("settings") or {}).get("epochs"),
+                "epochs": _mapping(run.get("settings")).get("epochs"),
             }
         )
     return rows
@@ -94,23 +94,27 @@ def exports_known(workspace: Workspace) -> list[dict[str, Any]]:
     rows = []
     for out, marker in exports_of(workspace):
         layer = str(marker.get("layer"))
-        binding = marker.get("binding") or {}
-        same = _is_same(whole.get(layer), binding.get("fingerprint"))
+        same = _is_same(whole.get(layer), _mapping(marker.get("binding")).get("fingerprint"))
         state = CURRENT if same else STALE
         if marker.get("to_retry") or not marker["whole"]:
             state = UNFINISHED
-        splits = marker.get("splits") or {}
+        splits = _mapping(marker.get("splits")).values()
         rows.append(
             {
                 "out": str(out),
                 "format": marker.get("format"),
                 "state": state,
                 "layer": layer,
-                "images": sum(splits.values()),
+                "images": sum(n for n in splits if isinstance(n, int)),
                 "objects": marker.get("objects"),
             }
         )
     return rows
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """What a note holds, which anybody may have written."""
+    return value if isinstance(value, dict) else {}
 
 
 def _is_same(state: LayerState | None, fingerprint: object) -> bool:

@@ -72,16 +72,16 @@ def _students(students: list[dict[str, Any]]) -> Table:
     rows = _plain("students", "", "epochs", "labels", "state")
     for one in students:
         epochs = f"{one['epochs_done']} of {one['epochs']}"
-        rows.add_row(escape(one["name"]), epochs, escape(f"{one['layer']}/"), one["state"])
+        cells = (one["name"], epochs, f"{one['layer']}/", one["state"])
+        rows.add_row(*(escape(one_line(cell)) for cell in cells))
     return rows
 
 
 def _exports(exports: list[dict[str, Any]]) -> Table:
     rows = _plain("exports", "", "format", "images", "objects", "labels", "state")
     for one in exports:
-        figures = (str(one["format"]), str(one["images"]), str(one["objects"]))
-        layer = escape(f"{one['layer']}/")
-        rows.add_row(escape(one_line(one["out"])), *map(escape, figures), layer, one["state"])
+        cells = (one["out"], one["format"], one["images"], one["objects"], f"{one['layer']}/")
+        rows.add_row(*(escape(one_line(str(cell))) for cell in (*cells, one["state"])))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -86,6 +87,24 @@ def test_photos_classes_exports_and_students_are_counted(
     assert {s["name"]: s["state"] for s in state["students"]}["good"] == "stale"
     shutil.rmtree(tmp_path / "away")
     assert len(run("status", workspace, "--json").json()["exports"]) == 1
+
+
+@pytest.mark.parametrize("odd", [[], "x", 3, None, {"a": []}])
+def test_odd_notes_of_students_and_exports_stop_nothing(
+    run: Run, workspace: Path, odd: object
+) -> None:
+    assert run("export", workspace, "--out", workspace / "data").status == 0
+    marker = workspace / "data/.autolabel-export.json"
+    note = json.loads(marker.read_text("utf-8"))
+    for key in ("binding", "splits", "layer", "format", "objects"):
+        note[key] = odd
+    marker.write_text(json.dumps(note), "utf-8")
+    (workspace / "train/odd").mkdir(parents=True)
+    write_run(workspace / "train/odd", {"settings": odd, "layer": odd, "epochs_done": odd})
+    state = run("status", workspace, "--json").json()
+    assert [s["state"] for s in state["students"]] == ["unfinished"]
+    assert [e["state"] for e in state["exports"]] == ["stale"]
+    assert run("status", workspace).status == 0
 
 
 def test_a_moved_workspace_knows_its_exports(run: Run, workspace: Path, tmp_path: Path) -> None:
