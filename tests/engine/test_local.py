@@ -61,7 +61,7 @@ def task(index: int, records: list[Record]) -> Task:
 
 
 def shard(start: int, count: int) -> list[Record]:
-    return [Record(str(i), str(i)) for i in range(start, start + count)]
+    return [Record(str(i), str(i), 8, 8) for i in range(start, start + count)]
 
 
 def run(stage: Box, layer: Layer, tasks: list[Task], batch_size: int = 4) -> Progress:
@@ -95,7 +95,11 @@ def test_where_nobody_says_the_stage_chooses_its_batch_size(layer: Layer) -> Non
 
 
 def test_unwanted_records_pass_through_untouched(layer: Layer) -> None:
-    rows = [Record("a", "a", split="leak"), Record("b", "b"), Record("c", "c", error="empty file")]
+    rows = [
+        Record("a", "a", 8, 8, split="leak"),
+        Record("b", "b", 8, 8),
+        Record("c", "c", error="empty file"),
+    ]
     stage = Box()
     run(stage, layer, [task(0, rows), task(1, [rows[0]]), task(2, [])])
     assert stage.batches == [["b"]]
