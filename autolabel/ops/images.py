@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import functools
 import hashlib
 import importlib
 import io
-import logging
 import os
 import re
 import struct
-import threading
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageFile
 
+from autolabel.ops.hush import hush_libtiff, hush_plugins
 from autolabel.ops.memory import MAX_BYTES, Room, needed_bytes
 from autolabel.ops.rgb import ORIENTATIONS, upright_rgb
 from autolabel.reading import LARGEST_IMAGE, read_regular
@@ -82,12 +78,7 @@ _ORIENTATION = 0x0112
 _READ_EVERYWHERE = frozenset({1, 5, 7, 8, 32773, 32946})
 """Compressions of a TIFF that every trainer reads: none, LZW, JPEG, deflate, PackBits."""
 
-_QUIET = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif)\."), 0)
-_quiet_lock = threading.Lock()
 _room = Room(MAX_BYTES)
-
-# Without a handler of its own, Python prints what PIL logs of hostile files.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -266,9 +257,9 @@ def _open(kind: _Kind, data: bytes) -> ImageFile.ImageFile:
     `PIL.Image.open` would try every plugin, EPS and its Ghostscript included, blame "cannot
     identify" for a damaged header, and take its pixel limit from a global.
     """
-    _hush_plugins()
+    hush_plugins()
     if kind is _TIFF:
-        _hush_libtiff()
+        hush_libtiff()
     try:
         plugin = importlib.import_module(kind.module)
     except ImportError as e:
@@ -311,32 +302,3 @@ def _complaint(kind: _Kind, error: Exception) -> str:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _hush_plugins() -> None:
-    """Keep a filter for PIL's own warnings (odd EXIF, large pictures) in front of all others.
-
-    What they say is either an `ImageError` or of no use to whoever reads the pixels.
-    `warnings.catch_warnings` swaps process-wide state, so threads that decode side by side would
-    restore each other's; a filter that names PIL's modules and stays can be raced by nobody.
-    """
-    if list(warnings.filters[:1]) != [_QUIET]:
-        with _quiet_lock:
-            if list(warnings.filters[:1]) != [_QUIET]:
-                warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
-
-
-@functools.cache
-def _hush_libtiff() -> None:
-    """Take from libtiff its habit of writing what it dislikes straight to standard error.
-
-    No handler at all is a state that the library provides for; it is set once for the process, so
-    threads cannot race. Where PIL was built so that the library cannot be reached, it talks on.
-    """
-    with suppress(AttributeError, OSError, ImportError):
-        core = importlib.import_module("PIL._imaging")
-        library = ctypes.CDLL(core.__file__)
-        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
-            setter = getattr(library, name)
-            setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
-            setter(None)
