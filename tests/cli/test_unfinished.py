@@ -7,10 +7,16 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from autolabel import export
+from autolabel.cli.state import labels
+from autolabel.config import EngineConfig, ExportConfig, FilterConfig
 from autolabel.errors import AutolabelError
+from autolabel.filtering import filter_labels
+from autolabel.pipeline import ontology_of
 from autolabel.stages import refine as refining
 from autolabel.store import Workspace
 from tests.conftest import SAMPLE, Finished, Run, make_photos
@@ -192,3 +198,28 @@ def test_nothing_to_do_never_replaces_labels(ws: Path) -> None:
     manifest = home.require("filter").manifest
     with pytest.raises(AutolabelError, match="nothing to make filter/ of"):
         home.draft("filter", manifest, {}, overwrite=True)
+
+
+def test_an_export_beside_a_writer_holds_the_labels_that_it_began_with(
+    ws: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, out = Workspace(ws), tmp_path / "out"
+    old = home.require("filter").counts().kept
+    config = ExportConfig(format="coco", out=str(out))
+    layer = labels(home, None, allow_unfinished=False).layer
+    place, placed = export.place_image, [0]
+
+    def placing(*arguments: Any, **options: Any) -> Any:
+        placed[0] += 1
+        if placed[0] == 2:
+            rules = FilterConfig(min_side=40)
+            filter_labels(Workspace(ws), rules, EngineConfig(), overwrite=True)
+        return place(*arguments, **options)
+
+    monkeypatch.setattr(export, "place_image", placing)
+    done = export.export(home, layer, ontology_of(layer), config)
+    new = home.require("filter")
+    assert (done.objects, done.images) == (old, PHOTOS)
+    assert new.counts().kept != old
+    assert not export.is_current(home, new, ontology_of(new), config)
+    assert export.is_current(home, layer, ontology_of(layer), config)
