@@ -437,7 +437,7 @@ def test_read_bytes_of_a_device_and_of_a_file_as_folder(tmp_path):
 
 def test_read_bytes_without_permission(tmp_path, monkeypatch):
     # root reads whatever the mode says, so the refusal is played
-    def refuse(path: Path, flags: int) -> int:
+    def refuse(path: Path, flags: int, **_: Any) -> int:
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "a.jpg").write_bytes(JPEG)
