@@ -295,3 +295,14 @@ def test_an_image_that_is_listed_again_counts_once(tmp_path: Path) -> None:
     assert truth.repeated == 5
     assert record.objects.xyxy.tolist() == [BOX, [0, 0, 5, 5]]
     assert record.ignore.tolist() == [False, False]
+
+
+def test_names_that_no_file_has(tmp_path: Path) -> None:
+    put(tmp_path / "data.yaml", f"names: [cat]\nval: {'x' * 5000}")
+    with pytest.raises(AutolabelError, match="not there"):
+        read_truth(tmp_path)
+    photo(tmp_path / "images" / "0.png")
+    put(tmp_path / "data.yaml", "names: [cat]\nval: list.txt")
+    put(tmp_path / "list.txt", "x" * 5000)
+    with pytest.raises(AutolabelError):
+        read_truth(tmp_path)

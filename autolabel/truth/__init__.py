@@ -23,6 +23,7 @@ from autolabel.truth.image import (
     TruthImage,
     absolute,
     blamed_on,
+    is_there,
     located,
     read_file,
     read_json,
@@ -93,7 +94,7 @@ def read_truth(path: Path) -> Truth:
     Raises:
         AutolabelError: none of these, more than one of these, or something in it is wrong.
     """
-    if not path.exists():
+    if not is_there(path):
         raise AutolabelError(f"no such file or folder: {path}", hint=_LAYOUTS)
     readers = _readers(path) if path.is_dir() else _reader_of_file(path)
     if not readers:

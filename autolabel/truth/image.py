@@ -56,7 +56,7 @@ def located(
     inner = inner_path(name)
     spellings = [] if inner is None else [inner, PurePosixPath(str(inner).replace("\\", "/"))]
     tried = (f / f"{s}{end}" for f in folders for s in spellings for end in endings)
-    path = next((p for p in tried if _is_file(p)), None)
+    path = next((p for p in tried if is_file(p)), None)
     width, height, image_id = labelled.width, labelled.height, None
     if path is not None:
         data, *size = read_image(path, size_wh=(width, height))
@@ -64,10 +64,19 @@ def located(
     return TruthImage(name, path, image_id, width, height, labelled.objects, labelled.ignore)
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether it is a file; none is of a name that this file system does not take."""
     try:
         return path.is_file()
-    except OSError:  # the name is too long for this file system
+    except (OSError, ValueError):
+        return False
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything of that name."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
         return False
 
 

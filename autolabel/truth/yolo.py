@@ -14,6 +14,8 @@ from autolabel.truth.image import (
     TruthImage,
     absolute,
     blamed_on,
+    is_file,
+    is_there,
     read_image,
     read_text,
     visible,
@@ -51,7 +53,7 @@ def _split_images(file: Path, described: DataYaml, entry: str) -> list[Path]:
     fence = absolute(file.parent.parent)
     bases = [file.parent, *([file.parent / described.path] if described.path else [])]
     tried = [absolute(base / one) for base in bases for one in (entry, entry.removeprefix("../"))]
-    existing = [path for path in tried if path.exists()]
+    existing = [path for path in tried if is_there(path)]
     inside = [path for path in existing if path.is_relative_to(fence)]
     if not inside:
         raise AutolabelError(
@@ -69,7 +71,7 @@ def _yolo_images(
     paths: Sequence[Path], names: Sequence[str], fence: Path, described: Path
 ) -> list[TruthImage]:
     labels = [_label_file(path, fence) for path in paths]
-    if not any(label.is_file() for label in labels):
+    if not any(is_file(label) for label in labels):
         raise AutolabelError(
             f"none of the {len(paths)} images of {described} has a label file",
             hint=f"the labels of {paths[0]} would be in {labels[0]}"
@@ -97,7 +99,7 @@ def _label_file(image: Path, fence: Path) -> Path:
 
 def _yolo_image(path: Path, label: Path, names: Sequence[str]) -> TruthImage:
     data, width, height = read_image(path)
-    text = read_text(label) if label.is_file() else ""
+    text = read_text(label) if is_file(label) else ""
     objects = blamed_on(label, lambda: from_yolo_label(text, names, width, height))
     ignore = (objects.xyxy[:, 2:] == objects.xyxy[:, :2]).any(axis=1)
     return TruthImage(path.name, path, content_id(data), width, height, objects, ignore)

@@ -35,16 +35,15 @@ def _rle() -> dict[str, Any]:
     return {"size": [64, 96], "counts": coded["counts"].decode()}
 
 
-def coco_set(folder: Path) -> Path:
+def coco_data() -> dict[str, Any]:
     """Two photos with boxes, polygons and RLE."""
-    make_photos(folder, 2)
     things = [
         {"segmentation": _rle()},
         {"segmentation": {"size": [64, 96], "counts": [970, 50, 5124]}},
         {"segmentation": [[1, 1, 20, 1, 20, 20]]},
         {"iscrowd": 1, "score": 0.5},
     ]
-    data = {
+    return {
         "images": [
             {"id": i, "file_name": f"000{i}.png", "width": 96, "height": 64} for i in range(2)
         ],
@@ -54,7 +53,11 @@ def coco_set(folder: Path) -> Path:
         ],
         "categories": [{"id": 1, "name": "platelet"}, {"id": 2, "name": "red blood cell"}],
     }
-    (folder / "annotations.json").write_text(json.dumps(data), "utf-8")
+
+
+def coco_set(folder: Path) -> Path:
+    make_photos(folder, 2)
+    (folder / "annotations.json").write_text(json.dumps(coco_data()), "utf-8")
     return folder / "annotations.json"
 
 
@@ -90,23 +93,11 @@ def coco_cases(chosen: random.Random) -> list[tuple[str, Spoil]]:
     cases.append(("an image six times", spoilt(lambda d: {**d, "images": d["images"] * 6})))
     probe = {"images": [], "annotations": [], "categories": []}
     cases.append(("nothing", spoilt(lambda d: probe)))
-    document = json.loads(coco_text())
-    for at in places(document):
+    for at in places(coco_data()):
         for value in chosen.sample(VALUES, 4):
             shown = f"{'.'.join(map(str, at))} = {str(value)[:30]!r}"
             cases.append((shown, spoilt(lambda d, at=at, value=value: put(d, at, value))))
     return cases
-
-
-def coco_text() -> str:
-    thing = {"id": 0, "image_id": 0, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": 0}
-    thing |= {"score": 1, "segmentation": [[1, 1, 20, 1, 20, 20]]}
-    data = {
-        "images": [{"id": 0, "file_name": "0000.png", "width": 96, "height": 64}],
-        "annotations": [thing],
-        "categories": [{"id": 1, "name": "platelet"}],
-    }
-    return json.dumps(data)
 
 
 LAUGHS = "".join(
