@@ -18,7 +18,7 @@ MEMORY = 6 * 2**30
 
 # Imports once, then forks for every command. The watchdog is the parent's, for C knows no signals.
 ZYGOTE = """
-import json, os, resource, sys, time
+import gc, json, os, resource, sys, time, traceback
 import autolabel.cli, autolabel.pipeline, autolabel.cli.run, autolabel.report, autolabel.preview
 import autolabel.models.grounding_dino, autolabel.models.sam, autolabel.export, autolabel.filtering
 import autolabel.models.image_text, autolabel.models.image_only, autolabel.cli.show_evaluation
@@ -54,8 +54,18 @@ def child(job):
                 raise OSError(28, "No space left on device", str(arguments[0]))
 
     sys.addaudithook(hook)
-    autolabel.cli.main(job["arguments"])
+    code = 120
+    try:
+        autolabel.cli.main(job["arguments"])
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # to take all modules down costs seconds
 
+gc.freeze()
 for line in sys.stdin:
     job = json.loads(line)
     start = time.monotonic()
