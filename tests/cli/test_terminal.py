@@ -107,7 +107,7 @@ def test_every_line_of_a_pipelines_tables_stays(
         start = shown.index(tables[0])
         assert shown[start : start + len(tables)] == tables
         bars = [line.split()[0] for line in shown if "━" in line]
-        assert bars == ["ingest", "detect", "filter", "detect", "filter"]
+        assert [b for b in bars if b in ("detect", "filter")] == ["detect", "filter"] * 2
 
 
 def test_a_finished_bar_keeps_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
