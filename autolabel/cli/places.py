@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autolabel.cli import show
-from autolabel.errors import UsageError
+from autolabel.errors import AutolabelError, UsageError
 
 if TYPE_CHECKING:
     from autolabel.store import Workspace
@@ -48,6 +48,13 @@ def source_or_workspace(source: list[str], workspace: Path | None) -> Workspace:
                 hint=f"autolabel detect {source[0]} works on it; leave out the rest",
             )
         return first
+    if workspace is None and first.layer("scan").exists:
+        from autolabel.history import command
+
+        raise AutolabelError(
+            f"{source[0]} is unfinished: ingest was stopped",
+            hint=f"run {command(first, first.layer('images'))}",
+        )
     if workspace is None:
         raise UsageError(
             f"{source[0]} is no workspace",

@@ -223,3 +223,21 @@ def test_an_export_beside_a_writer_holds_the_labels_that_it_began_with(
     assert new.counts().kept != old
     assert not export.is_current(home, new, ontology_of(new), config)
     assert export.is_current(home, layer, ontology_of(layer), config)
+
+
+def test_a_stopped_ingest_is_named_with_what_finishes_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, random_detector: Path
+) -> None:
+    make_photos(tmp_path / "photos", 6)
+    ws = tmp_path / "ws"
+    with monkeypatch.context() as patch:
+        patch.setattr("autolabel.pipeline.find_repeats", _stopped)
+        assert run("ingest", tmp_path / "photos", "-w", ws, "--shard-size", 2).status == 130
+    hint = refused(run("detect", ws, "--prompt", "cat"), "is unfinished: ingest was stopped")
+    assert hinted(hint) == [["ingest", str(tmp_path / "photos"), "--workspace", str(ws)]]
+    ok(run(*hinted(hint)[0]))
+    ok(run("detect", ws, "--prompt", "cat", "--model", random_detector))
+
+
+def _stopped(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
