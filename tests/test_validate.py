@@ -145,6 +145,10 @@ def test_links_and_pipes_in_the_place_of_files(run: Run, workspace: Path, name: 
     path.unlink()
     path.symlink_to("/dev/zero")
     refused(run, workspace, name, "is a link")
+    path.unlink()
+    path.mkdir()
+    if name != ".lock":
+        refused(run, workspace, name, "is a folder")
 
 
 def test_a_layer_behind_a_link_is_not_written_to(run: Run, workspace: Path, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def _run(arguments: list[str] | None) -> int:
         if e.errno in (errno.EMFILE, errno.ENFILE):
             problem(f"{e.filename or 'a file'}: {e.strerror}", "allow more: ulimit -n 1024")
             return 1
-        if e.errno not in REFUSED:
+        if e.errno not in REFUSED | {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIO}:
             raise
         refused = not_writable(Path(e.filename or "the disk"), e)
         problem(refused.message, refused.hint)

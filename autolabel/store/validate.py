@@ -192,6 +192,8 @@ def _check_layer(folder: Path) -> list[Path]:
     strays = []
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
+            if path.suffix in (".json", ".parquet"):
+                raise AutolabelError(f"{path} is a folder", hint="take it away; it is no file")
             continue
         if path.name.startswith("part-") and not SHARD.fullmatch(path.name):
             strays.append(path)
