@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ _SMOOTH = 1.2  # pixels: takes away noise and the blocks of JPEG
 _WINDOW = (15, 15)  # pixels in which tones are correlated
 _TEXTURED = 9.0  # variance of grey values from which a window has something to correlate
 _FIVE = np.ones((5, 5), np.uint8)
+_CALM = 2.5  # pixels
 _FITS = 3.0  # grey values: the mean error of tones that fit
 _SPECK = 6  # pixels: smaller differences are edges that are a little off
 
@@ -80,7 +80,9 @@ def overlap(pool: Pixels, held: Pixels, affine: Affine) -> Overlap:
     covered = seen.sum() * abs(np.linalg.det(affine[:, :2])) / (held.shape[0] * held.shape[1])
     inside = float(seen.mean())
     y = _smooth(cv2.cvtColor(pool, cv2.COLOR_RGB2GRAY).astype(np.float32))
-    beyond = float(_textured(y, cv2.erode((~seen).astype(np.uint8), _FIVE) > 0).mean())
+    beyond = float(
+        _textured(y, cv2.erode((~seen).astype(np.uint8), np.ones((11, 11), np.uint8)) > 0).mean()
+    )
     # Edges of the held-out photo are half frame, half photo; those of the picture are not.
     seen = cv2.erode(seen.astype(np.uint8), _FIVE, borderValue=1) > 0
     if seen.sum() < 400:
@@ -111,29 +113,30 @@ def _in_tones_of(moved: Pixels, grey: Float, seen: Mask) -> Float:
     """
     rows = np.flatnonzero(seen)
     rows = rows[:: max(1, len(rows) // 6000)]
-    wanted = grey.ravel()[rows].astype(np.float64)
-    plain = cv2.cvtColor(moved, cv2.COLOR_RGB2GRAY).reshape(-1, 1)
-    best, error = _linear(plain, rows, wanted)
+    # Fitted where fine texture is averaged away: what is left of it after sampling is noise, and
+    # noise flattens a curve.
+    wanted = cv2.GaussianBlur(grey, (0, 0), _CALM).ravel()[rows].astype(np.float64)
+    calm = cv2.GaussianBlur(moved, (0, 0), _CALM)
+    best, error = _linear(_grey(calm), _grey(moved), rows, wanted)
     if error > _FITS:
         for values, off in (
-            _linear(moved.reshape(-1, 3), rows, wanted),
-            _along_medians(plain[:, 0], rows, wanted),
+            _linear(calm.reshape(-1, 3), moved.reshape(-1, 3), rows, wanted),
+            _along_medians(_grey(calm)[:, 0], _grey(moved)[:, 0], rows, wanted),
         ):
             if off < 0.7 * error:
                 best, error = values, off
-    if error > _FITS:
-        values, off = _along_medians(best, rows, wanted)
-        if off < 0.7 * error:
-            best = values
     return np.clip(best, 0, 255).reshape(grey.shape).astype(np.float32)
 
 
+def _grey(picture: Pixels) -> Pixels:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8).reshape(-1, 1)
+
+
 def _linear(
-    values: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64]
+    calm: Pixels, values: Pixels, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], float]:
     """Least absolute deviations: what differs between the pictures has no say. And how far off."""
-    columns = np.c_[values, np.ones(len(values))]
-    given = columns[rows]
+    given = np.c_[calm[rows], np.ones(len(rows))]
     unclipped = np.where((wanted > 250) | (wanted < 5), 0.01, 1.0)
     weights = unclipped
     for _ in range(6):
@@ -141,15 +144,15 @@ def _linear(
         steady = 0.001 * len(rows) * np.eye(given.shape[1])
         mix = np.linalg.solve(left @ given + steady, left @ wanted)
         weights = unclipped / np.maximum(np.abs(given @ mix - wanted), 2)
-    fitted = columns @ mix
-    return fitted, _trimmed(np.clip(fitted[rows], 0, 255) - wanted)
+    fitted = np.c_[values, np.ones(len(values))] @ mix
+    return fitted, _trimmed(np.clip(given @ mix, 0, 255) - wanted)
 
 
 def _along_medians(
-    values: npt.NDArray[Any], rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64]
+    calm: Pixels, values: Pixels, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], float]:
     """Straight lines between the medians of bins of equally many pixels, few at the ends."""
-    chosen = values[rows].astype(np.float64)
+    chosen = calm[rows].astype(np.float64)
     order = np.argsort(chosen, kind="stable")
     cuts = (len(order) * np.array([0.003, 0.01, *np.linspace(0.03, 0.97, 24), 0.99, 0.997])).astype(
         int
@@ -159,7 +162,7 @@ def _along_medians(
     y = np.array([np.median(wanted[part]) for part in bins])
     x, first = np.unique(x, return_index=True)
     fitted = np.interp(values, x, y[first])
-    return fitted, _trimmed(fitted[rows] - wanted)
+    return fitted, _trimmed(np.interp(chosen, x, y[first]) - wanted)
 
 
 def _trimmed(errors: npt.NDArray[np.float64]) -> float:

@@ -28,15 +28,24 @@ BY_FEATURES, BY_THUMBNAIL = 6, 3  # held-out photos that are looked at closely
 ALIKE = 0.8  # correlation of thumbnails from which two may be one picture
 SIBLINGS = 8  # photos of the same scene that tell its background
 
-COVERED = 0.17  # of the held-out photo: a little under a quarter
+COVERED = 0.17
+"""Least share of the held-out photo that a picture shows: a little under a quarter."""
 TEXTURED = 0.004
+"""Least share of what both show that has texture; without it nothing can be compared."""
 AGREEMENT, SAME_SCENE = 0.65, 0.5
-LOST = 0.0014
+"""Least share of texture that correlates in a derived picture, and in one of the same scene."""
 DIFFERS = 0.25
+"""Largest share of what both show that differs: overlays cover less."""
+LOST, LOST_UNDER_OVERLAY, LOST_OF_ADDED = 0.0014, 0.004, 0.35
+"""Largest share where things of the held-out photo are gone: a copy takes nothing away. Words that
+are laid over a photo hide a little, in proportion to what they add."""
 BEYOND = 0.02
+"""Largest textured share of a picture that lies beyond the held-out photo's edges."""
+EXPLAINED, DISTINCT = 0.6, 0.0004
+"""Least share of what is a held-out photo's own that the picture shows too; and how much that must
+be, of what both show, to tell anything."""
 CLEAN = 0.002
-EXPLAINED = 0.6
-DISTINCT = 0.0004
+"""A derived picture that differs in less needs no comparison with other ways to lay it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +220,9 @@ class HeldOut:
 
     def _is_derived(self, pose: _Pose, held: Pixels, seen: Overlap) -> bool:
         total = seen.seen.sum()
-        if seen.agreement < AGREEMENT or seen.lost > LOST or seen.differs.sum() > DIFFERS * total:
+        overlaid = seen.lost <= LOST_OF_ADDED * seen.added
+        lost = seen.lost > (LOST_UNDER_OVERLAY if overlaid else LOST)
+        if seen.agreement < AGREEMENT or lost or seen.differs.sum() > DIFFERS * total:
             return False
         own = self._own_of(pose.held)
         if own is None:  # the only photo of its scene, as far as one knows
