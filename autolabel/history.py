@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from autolabel import __version__
+from autolabel import __version__, reading
 from autolabel.config import Config, DetectConfig, FilterConfig, IngestConfig, RefineConfig
 from autolabel.config.train import TrainConfig
 from autolabel.ontology import Ontology
@@ -159,9 +158,9 @@ def _prompts(workspace: Workspace, ontology: Any) -> list[str]:
     """The file that the workspace keeps, or where that is another one, what is looked for."""
     file = workspace.path / "ontology.yaml"
     try:
-        if yaml.safe_load(file.read_text("utf-8")) == ontology or not ontology:
+        if reading.read_yaml(file) == ontology or not ontology:
             return ["--ontology", str(file)]
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError):
         pass
     wanted = Ontology.from_mapping(ontology)
     words = []

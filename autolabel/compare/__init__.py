@@ -30,6 +30,7 @@ from autolabel.evaluate import (
 )
 from autolabel.evaluate.same import are_the_same
 from autolabel.pipeline import Reporter, silent
+from autolabel.reading import read_json
 from autolabel.store import Workspace, write_atomic
 from autolabel.truth import Truth
 
@@ -239,7 +240,7 @@ def _key(field: Field, config: EvaluateConfig, engine: EngineConfig) -> str:
 def _known(kept: Path) -> dict[str, Any]:
     """The last result; one that is damaged or that an older version wrote is none."""
     try:
-        known = json.loads(kept.read_text("utf-8"))
+        known = read_json(kept)
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

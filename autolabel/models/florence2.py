@@ -11,7 +11,6 @@ A prompt is asked as phrase grounding unless it begins with the other task, as i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -26,6 +25,7 @@ from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, label, merge, refuse_long
 from autolabel.ontology import Ontology
 from autolabel.ops.boxes import order_corners
+from autolabel.reading import read_json
 from autolabel.registry import Located
 from autolabel.types import Objects
 
@@ -152,7 +152,7 @@ class Florence2:
 
 
 def _refuse_own_code(located: Located) -> None:
-    config = json.loads((located.path / "config.json").read_text("utf-8"))
+    config = read_json(located.path / "config.json")
     if "auto_map" in config:
         raise AutolabelError(
             f"{located.name} runs only with code of its own, which is never loaded",

@@ -7,12 +7,13 @@ whatever is missing is None or empty, and a note says what is wrong.
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+from autolabel.reading import read_json
 
 Interval = tuple[float, float] | None
 
@@ -183,7 +184,7 @@ class Training:
 def read_measured(path: Path) -> tuple[Measured | None, str]:
     """The last evaluation, and a note if there is a file that cannot be used."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = read_json(path)
         return Measured.model_validate(data["result"]), ""
     except FileNotFoundError:
         return None, ""
@@ -197,7 +198,7 @@ def read_trainings(folder: Path) -> tuple[list[Training], list[str]]:
     notes: list[str] = []
     for path in sorted(folder.glob("[!.]*/run.json")):
         try:
-            run = json.loads(path.read_text("utf-8"))
+            run = read_json(path)
             if not isinstance(run, dict):
                 raise ValueError
             found.append(Training(path.parent.name, run, _epochs(path.parent / "metrics.csv")))
