@@ -261,7 +261,7 @@ def _in_place(file: str, make: Callable[[Path, Path], None]) -> Change:
         path = home / file
         path.unlink()
         make(path, elsewhere)
-        if path.suffix == ".parquet" and path.is_file():
+        if path.suffix == ".parquet" and path.is_file() and path.stat().st_size < 2**20:
             reseal(path)
 
     return change
