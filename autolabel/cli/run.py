@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from autolabel import checks, filtering, pipeline
 from autolabel.cli import show
@@ -24,10 +25,13 @@ from autolabel.config import (
     TrainConfig,
 )
 from autolabel.engine.base import Progress
+from autolabel.errors import AutolabelError
+from autolabel.evaluate import RESULT
 from autolabel.export import export, is_current
 from autolabel.plan import plan
 from autolabel.report import Reported, write_report
 from autolabel.report import is_current as is_written
+from autolabel.report.read import Measured
 from autolabel.store import Workspace, write_atomic
 from autolabel.train import LICENCE, Trained, train
 from autolabel.truth import read_hand_labels
@@ -47,6 +51,13 @@ def measure(
     named = config.layer or newest
     found = labels(workspace, named, allow_unfinished=allow_unfinished, flag="--layer")
     result = compare(workspace, truth, config, engine, report, newest=newest, say=show.message)
+    try:
+        Measured.model_validate(result)  # an earlier one may have been changed by something else
+    except ValidationError:
+        raise AutolabelError(
+            f"{workspace.path / RESULT} is damaged",
+            hint="delete it, and run the same command again",
+        ) from None
     return {**result, **found.counts()}
 
 
