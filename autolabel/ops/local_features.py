@@ -198,7 +198,8 @@ class FeatureIndex:
         owners = np.repeat(np.arange(self.count), [len(f.codes) for f in pictures])
         words = max(1, min(1024, len(codes) // 64))
         self._words = codes[:: max(1, len(codes) // words)][:words]
-        self._centre = np.median(codes, axis=0) if len(codes) else np.zeros(128)
+        some = codes[:: max(1, len(codes) // 10_000)]
+        self._centre = np.median(some, axis=0) if len(some) else np.zeros(128)
         chunks = [codes[i : i + 4096] for i in range(0, len(codes), 4096)]
         word = np.concatenate([self._nearest(c, 1)[:, 0] for c in chunks] or [owners])
         order = np.argsort(word, kind="stable")
