@@ -238,4 +238,12 @@ def _held_out(workspace: Workspace) -> tuple[str, ...]:
 
 def read_joined(source: Layer, layers: Mapping[str, Layer], index: int) -> list[Record]:
     """The records of one shard of `source`, with the vectors of `layers`."""
-    return joined(source.read(index), {n: layer.read(index) for n, layer in layers.items()})
+    vectors = {n: layer.read(index) for n, layer in layers.items()}
+    try:
+        return joined(source.read(index), vectors)
+    except ValueError as e:
+        folders = ", ".join(str(layer.shard_path(index)) for layer in layers.values())
+        raise AutolabelError(
+            f"{folders} does not fit {source.shard_path(index)}: {e}",
+            hint="delete it and run autolabel filter again",
+        ) from e

@@ -251,6 +251,9 @@ def joined(records: Sequence[Record], vectors: Mapping[str, Sequence[Record]]) -
     Raises:
         ValueError: a layer's rows are not those of the records.
     """
+    for name, rows in vectors.items():
+        if len(rows) != len(records):
+            raise ValueError(f"{name} has {len(rows)} images, not {len(records)}")
     found = []
     for i, record in enumerate(records):
         mine: dict[str, Vectors] = {}
@@ -259,6 +262,9 @@ def joined(records: Sequence[Record], vectors: Mapping[str, Sequence[Record]]) -
             row = rows[i]
             if row.image_id != record.image_id:
                 raise ValueError(f"{name} has image {row.image_id}, not {record.image_id}")
+            crops = len((row.vectors or {}).get(CROPS, ()))
+            if row.error is None and crops not in (0, len(record.objects)):
+                raise ValueError(f"{name} has {crops} crops of {record.uri}")
             error = error or row.error
             mine |= {key(name, what): value for what, value in (row.vectors or {}).items()}
         found.append(replace(record, error=error, vectors=mine))
