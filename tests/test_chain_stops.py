@@ -9,9 +9,11 @@ After every command it is seen to that
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -85,7 +87,7 @@ class Shell:
         self.process.stdin.flush()
         pid = int(self.process.stdout.readline())
         if stop is not None:
-            time.sleep(stop[0])
+            select.select([self.process.stdout], [], [], stop[0])  # it may end before
             with suppress(ProcessLookupError):  # it has ended by itself
                 os.kill(pid, stop[1])
         status = int(self.process.stdout.readline())
@@ -165,12 +167,15 @@ class Chain:
 
     # -- commands -----------------------------------------------------------------------------
 
-    def stop(self, words: list[str], seconds: float, number: int) -> None:
+    def stop(self, words: list[str], seconds: float, number: int) -> bool:
+        """Run a command and stop it after some seconds; whether it was still at work."""
         before = self.finished()
         status = self.shell.run(words, (seconds, number))
         self.note(words, f"signal {number} after {seconds:.2f} s", status)
-        self.tally["stopped" if status in (-9, -15, -2, 130) else "ended before"] += 1
+        hit = status in (-9, -15, -2, 130)
+        self.tally["stopped" if hit else "ended before"] += 1
         self.check_kept(before)
+        return hit
 
     def go(self, stage: str, words: list[str], *, wrong: bool = False) -> int:
         """Run a command to its end, and see that it says what it works on."""
@@ -270,7 +275,9 @@ def test_stops_anywhere_in_a_chain_lose_no_finished_label(
     tally: Counter[str] = Counter()
     stopped: Counter[str] = Counter()
     chain = made
-    for number in range(STOPS):
+    for number in itertools.count():
+        if stopped.total() >= STOPS:
+            break
         if number % AFRESH == 0:
             if chain is not made:
                 chain.complete()
@@ -285,14 +292,15 @@ def test_stops_anywhere_in_a_chain_lose_no_finished_label(
         ready = [stage for stage in STAGES if chain.ready(stage)]
         weights = [1 if stage in ("ingest", "train") else 4 for stage in ready]
         (stage,) = rng.choices(ready, weights)
-        stopped[stage] += 1
         words = chain.words(stage)
         if stage in ("detect", "refine", "filter") and rng.random() < 0.5:
             words = chain.other(stage, rng)
-        chain.stop(words, rng.uniform(0, seconds[stage]), rng.choice(SIGNALS))
+        if chain.stop(words, rng.uniform(0, seconds[stage]), rng.choice(SIGNALS)):
+            stopped[stage] += 1
+        else:
+            seconds[stage] *= 0.8  # the machine was busier when it was timed, or less is to do
         some_command(chain, rng, stage)
     chain.complete()
     tally += chain.tally
     print(f"{STOPS} stops: {dict(stopped)}, {dict(tally)}")  # noqa: T201
-    assert tally["stopped"] > STOPS / 2
     assert tally["refused"] > 5
