@@ -39,8 +39,9 @@ def workspace(photos: Path, random_detector: Path, run: Run) -> Path:
 
 
 def test_photos_classes_exports_and_students_are_counted(
-    run: Run, workspace: Path, tmp_path: Path
+    run: Run, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # paths of tests are long
     assert run("filter", workspace, "--min-score", "0.4").status == 0
     for style, out in (("coco", tmp_path / "away"), ("yolo", workspace / "export/yolo")):
         assert run("export", workspace, "--format", style, "--out", out).status == 0
