@@ -125,9 +125,21 @@ class Layer:
             ) from e
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest atomically."""
+        """Write the manifest atomically.
+
+        Raises:
+            AutolabelError: a path in it is not UTF-8.
+        """
         text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n"
-        write_atomic(self.path / "manifest.json", text.encode())
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as e:
+            shown = text[max(0, e.start - 40) : e.end].rpartition('"')[2].encode(errors="replace")
+            raise AutolabelError(
+                f"{self.name}/ cannot note {shown.decode()}…: the path is not UTF-8",
+                hint="rename that folder, or where its name is UTF-8: export LC_ALL=C.UTF-8",
+            ) from e
+        write_atomic(self.path / "manifest.json", data)
 
     def note_shards(self) -> None:
         """Note in the manifest the digests of the shards that are there."""

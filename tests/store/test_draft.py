@@ -13,6 +13,7 @@ import pytest
 from autolabel.errors import AutolabelError
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
+from tests.conftest import Run, make_photos
 
 
 def rows(tag: str, count: int = 2) -> list[Record]:
@@ -273,3 +274,12 @@ def test_a_workspace_without_digests_opens_and_gets_them(home: Workspace) -> Non
     with home.lock():
         assert detect(home, 0.1) == []
     assert (home.path / "detect/manifest.json").read_bytes() == manifests["detect"]
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_one_error(tmp_path: Path, run: Run) -> None:
+    photos = tmp_path / os.fsdecode(b"caf\xe9")
+    make_photos(photos, 2)
+    done = run("ingest", photos, "-w", tmp_path / "ws")
+    assert done.status == 1
+    assert "is not UTF-8" in done.err
+    assert "rename that folder" in done.err
