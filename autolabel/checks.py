@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from autolabel import pipeline, registry
-from autolabel.config import STEPS, PipelineConfig, TrainConfig
+from autolabel.config import STEPS, FilterConfig, PipelineConfig, TrainConfig
 from autolabel.errors import UsageError
 from autolabel.export import check_place
 from autolabel.filtering import check_classes
+from autolabel.filtering.gather import TASKS
 from autolabel.ops.files import find_images
 from autolabel.registry import hub
 from autolabel.stages.rules import active
@@ -39,7 +40,7 @@ def named(config: PipelineConfig, until: str | None = None) -> list[str]:
 
 def last_labels(config: PipelineConfig) -> str:
     """The newest layer of labels that the file makes; another one is of an earlier file."""
-    return "filter" if config.filter else "refine" if config.refine else "detect"
+    return "filter" if config.filter else filter_source(config)
 
 
 def recipe_of(config: PipelineConfig) -> TrainConfig:
@@ -56,6 +57,16 @@ def recipe_of(config: PipelineConfig) -> TrainConfig:
     return recipe.model_copy(update={"holdout": tuple(str(p) for p in photos if p is not None)})
 
 
+def filter_source(config: PipelineConfig) -> str:
+    """The layer that is filtered: a refine/ that an earlier file asked for is no source of this."""
+    return "refine" if config.refine else "detect"
+
+
+def embedders(config: FilterConfig) -> dict[str, str]:
+    """Embedder -> the model that is named for it."""
+    return {name: getattr(config, name) for name in TASKS if getattr(config, name)}
+
+
 def models(config: PipelineConfig, steps: Collection[str]) -> list[tuple[str, str]]:
     """Task and name of every model that the steps load."""
     found = []
@@ -64,8 +75,7 @@ def models(config: PipelineConfig, steps: Collection[str]) -> list[tuple[str, st
     if config.refine is not None and "refine" in steps:
         found.append(("segmenter", config.refine.model))
     if config.filter is not None and "filter" in steps:
-        both = (("image-text", config.filter.clip), ("image", config.filter.dinov2))
-        found += [(task, name) for task, name in both if name]
+        found += [(TASKS[name], model) for name, model in embedders(config.filter).items()]
     return found
 
 
@@ -113,12 +123,12 @@ def _filter(config: PipelineConfig) -> None:
 
 
 def _export(config: PipelineConfig) -> None:
-    places: dict[Path, int] = {}
+    places: set[Path] = set()
     for one in config.export:
         out = Path(one.out)
-        places[out.resolve()] = places.get(out.resolve(), 0) + 1
-        if places[out.resolve()] > 1:
+        if out.resolve() in places:
             raise UsageError(f"two exports go to {out}", hint="give each a folder of its own: out")
+        places.add(out.resolve())
         check_place(out, one.format)
         _check_writable(out)
 

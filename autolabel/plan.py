@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from autolabel import export, filtering, pipeline, registry, report, train
-from autolabel.checks import last_labels, recipe_of
+from autolabel.checks import embedders, filter_source, last_labels, recipe_of
 from autolabel.config import ExportConfig, PipelineConfig, ReportConfig, TrainConfig
 from autolabel.evaluate import RESULT
 from autolabel.filtering.gather import TASKS
@@ -50,7 +50,7 @@ def plan(
     Raises:
         AutolabelError: a layer is damaged, or photos cannot be read.
     """
-    return list(_Plan(config, missing).steps(steps))
+    return _Plan(config, missing).steps(steps)
 
 
 class _Plan:
@@ -104,12 +104,12 @@ class _Plan:
     def _filter(self) -> Planned:
         options = self.config.filter
         assert options is not None  # it is among the steps
-        named = {name: getattr(options, name) for name in TASKS if getattr(options, name)}
+        named = embedders(options)
         absent = [self._fetched(model) for model in named.values() if model in self.missing]
         if absent:
             return self._all("filter", absent)
         located = {name: registry.locate(TASKS[name], model) for name, model in named.items()}
-        source = "refine" if self.config.refine else "detect"
+        source = filter_source(self.config)
         return self._stage("filter", source, filtering.asked(options, located))
 
     def _stage(self, name: str, source: str, asked: Manifest) -> Planned:

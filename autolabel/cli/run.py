@@ -140,11 +140,9 @@ def _refine(call: _Call) -> Any:
 def _filter(call: _Call) -> Any:
     config = call.config
     assert config.filter is not None  # it is among the steps
-    # A refine/ that an earlier file asked for is no source of this one.
-    source = "refine" if config.refine else "detect"
     done = filtering.filter_labels(
         call.workspace, config.filter, config.engine,
-        from_layer=source, overwrite=True, report=call.report,
+        from_layer=checks.filter_source(config), overwrite=True, report=call.report,
     )  # fmt: skip
     finished("filter", done, call.workspace)
     return _of_layer(call, done)
