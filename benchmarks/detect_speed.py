@@ -17,10 +17,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from autolabel import pipeline, registry
+from autolabel import registry
 from autolabel.config import DetectConfig, EngineConfig, IngestConfig
 from autolabel.engine import local
 from autolabel.engine.base import Progress
+from autolabel.stages import labelling as pipeline
 from autolabel.stages.detect import Detect
 from autolabel.store import Manifest, Workspace, bound_to
 

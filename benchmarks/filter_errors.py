@@ -24,12 +24,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from autolabel import filtering, pipeline
 from autolabel.config import EngineConfig, FilterConfig, IngestConfig, load_pipeline
+from autolabel.datasets.ground_truth import Truth, read_truth
 from autolabel.ontology import Ontology
-from autolabel.stages.rules import active
+from autolabel.stages import filter as filtering
+from autolabel.stages import labelling as pipeline
+from autolabel.stages.filter.rules import active
 from autolabel.store import Manifest, Workspace, bound_to
-from autolabel.truth import Truth, read_truth
 from autolabel.types import Objects, Record
 
 CORRECT = "correct"

@@ -25,10 +25,10 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from autolabel.ops.files import find_images
 from autolabel.ops.hashes import NearIndex, phash
 from autolabel.ops.images import read_image
 from autolabel.ops.local_features import one_thread
+from autolabel.sources import find_images
 from autolabel.stages.leaks import Held, HeldOut
 
 NEAR_BITS = 6

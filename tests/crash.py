@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 # Imports once, then forks for every command, so that a trial costs no start-up.
 ZYGOTE = """
 import os, sys, json
-import autolabel.cli, autolabel.pipeline, autolabel.models.grounding_dino, autolabel.models.sam
+import autolabel.cli, autolabel.stages.labelling
+import autolabel.models.grounding_dino, autolabel.models.sam
 import autolabel.models.image_text, autolabel.models.image_only
 from transformers import SamModel, SamProcessor
 from transformers import BitImageProcessor, CLIPModel, CLIPProcessor, Dinov2Model

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from autolabel.config import EvaluateConfig
-from autolabel.evaluate import draw, line_up, measure
+from autolabel.datasets.ground_truth import Truth, TruthImage
+from autolabel.metrics import draw, line_up, measure
 from autolabel.ontology import Ontology
-from autolabel.truth import Truth, TruthImage
 from autolabel.types import Objects, Record
 
 ONTOLOGY = Ontology.from_prompts(["cat", "dog"])

@@ -51,8 +51,8 @@ SOURCES = {
 
 SERVER = """
 import json, os, sys
-import autolabel.cli, autolabel.pipeline, autolabel.filtering, autolabel.models.grounding_dino
-import autolabel.models.sam, autolabel.train
+import autolabel.cli, autolabel.stages.labelling, autolabel.stages.filter
+import autolabel.models.grounding_dino, autolabel.models.sam, autolabel.train
 from transformers import SamModel, SamProcessor
 import torch
 torch.set_num_threads(1)

@@ -42,7 +42,7 @@ from autolabel.config import (
 from autolabel.errors import AutolabelError, UsageError
 
 if TYPE_CHECKING:
-    from autolabel.pipeline import Done
+    from autolabel.stages.labelling import Done
     from autolabel.store import Workspace
 
 app = typer.Typer(
@@ -113,7 +113,7 @@ def ingest(
     engine: Annotated[EngineConfig, {"device", "batch_size"}],
 ) -> None:
     """Add images to a workspace, and mark repeats, leaks and files that cannot be read."""
-    from autolabel import pipeline
+    from autolabel.stages import labelling as pipeline
 
     home = needed(workspace)
     given = config.model_fields_set | {"source"}
@@ -147,8 +147,8 @@ def detect(
     engine: EngineConfig,
 ) -> None:
     """Find what the prompts name: text prompts to boxes."""
-    from autolabel import pipeline
     from autolabel.cli.state import detected, layers_of
+    from autolabel.stages import labelling as pipeline
 
     home = source_or_workspace(source, workspace)
     if config.prompt or config.ontology is not None:
@@ -199,8 +199,8 @@ def filter(
     Without a rule, every label stays. Crops are embedded once per model; changing a threshold runs
     no model.
     """
-    from autolabel import filtering
     from autolabel.cli.overview import standing
+    from autolabel.stages import filter as filtering
 
     home = existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
@@ -229,7 +229,7 @@ def refine(
     engine: EngineConfig,
 ) -> None:
     """Turn the kept boxes into masks."""
-    from autolabel import pipeline
+    from autolabel.stages import labelling as pipeline
 
     home = existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
@@ -251,9 +251,9 @@ def export(
     config: ExportConfig,
 ) -> None:
     """Write the kept labels as a COCO or YOLO dataset."""
-    from autolabel import pipeline
     from autolabel.cli.state import labels
-    from autolabel.export import export as write
+    from autolabel.datasets.export import export as write
+    from autolabel.stages import labelling as pipeline
 
     home = existing(workspace)
     move_source(home, source_root)
@@ -429,9 +429,9 @@ def preview(
     json: Json = False,
 ) -> None:
     """Draw images with their labels, and sheets of kept and rejected crops with the reasons."""
-    from autolabel import pipeline
     from autolabel.cli.state import labels
-    from autolabel.preview import preview as draw
+    from autolabel.report.preview import preview as draw
+    from autolabel.stages import labelling as pipeline
 
     home = existing(workspace)
     move_source(home, source_root)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from autolabel import pipeline
+from autolabel.datasets.export import exports_of
 from autolabel.errors import AutolabelError
-from autolabel.export import exports_of
+from autolabel.stages import labelling as pipeline
 from autolabel.store import Layer, LayerState, Workspace
 from autolabel.train.folder import COMPLETE, RUN, read_run
 

@@ -49,7 +49,7 @@ def source_or_workspace(source: list[str], workspace: Path | None) -> Workspace:
             )
         return first
     if workspace is None and first.layer("scan").exists:
-        from autolabel.history import command
+        from autolabel.stages.history import command
 
         raise AutolabelError(
             f"{source[0]} is unfinished: ingest was stopped",

@@ -10,12 +10,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from autolabel import checks, filtering, pipeline
 from autolabel.cli import show
 from autolabel.cli.show_evaluation import evaluation
 from autolabel.cli.show_plan import planned
 from autolabel.cli.state import Labels, detected, finished, labels, layers_of
-from autolabel.compare import compare
 from autolabel.config import (
     EngineConfig,
     EvaluateConfig,
@@ -24,17 +22,21 @@ from autolabel.config import (
     ReportConfig,
     TrainConfig,
 )
+from autolabel.datasets.export import export, is_current
+from autolabel.datasets.ground_truth import read_hand_labels
 from autolabel.engine.base import Progress
 from autolabel.errors import AutolabelError
-from autolabel.evaluate import RESULT
-from autolabel.export import export, is_current
-from autolabel.plan import plan
+from autolabel.evaluate import compare
+from autolabel.metrics import RESULT
+from autolabel.pipeline import checks
+from autolabel.pipeline.plan import plan
 from autolabel.report import Reported, write_report
 from autolabel.report import is_current as is_written
 from autolabel.report.read import Measured
+from autolabel.stages import filter as filtering
+from autolabel.stages import labelling as pipeline
 from autolabel.store import Workspace, write_atomic
 from autolabel.train import LICENCE, Trained, train
-from autolabel.truth import read_hand_labels
 
 
 def measure(

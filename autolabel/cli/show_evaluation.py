@@ -27,7 +27,7 @@ def evaluation(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         show.data(result)
         return
-    from autolabel.evaluate.words import sentences
+    from autolabel.metrics.summary import sentences
 
     show.table(_overview(result))
     for row in result["rows"]:

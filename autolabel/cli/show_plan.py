@@ -12,7 +12,7 @@ from rich.table import Table
 from autolabel.cli import show
 
 if TYPE_CHECKING:
-    from autolabel.plan import Planned
+    from autolabel.pipeline.plan import Planned
 
 
 def planned(steps: Sequence[Planned], as_json: bool) -> None:

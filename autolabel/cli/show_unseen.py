@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from autolabel.cli.screen import message
 
 if TYPE_CHECKING:
-    from autolabel.unseen import Unseen
+    from autolabel.stages.unseen import Unseen
 
 LOW_SCORE = 0.05
 """Lower scores are those of anything; no threshold helps there."""

@@ -9,9 +9,9 @@ from autolabel.cli import overview, show
 from autolabel.cli.show_unseen import unseen as show_unseen
 from autolabel.config import DetectConfig, EngineConfig
 from autolabel.errors import AutolabelError
-from autolabel.pipeline import LABELS, Done, check_ready
+from autolabel.stages.labelling import LABELS, Done, check_ready
+from autolabel.stages.unseen import look_again
 from autolabel.store import Layer, Workspace
-from autolabel.unseen import look_again
 
 
 def status_of(workspace: Workspace, *, errors: bool = False) -> dict[str, Any]:

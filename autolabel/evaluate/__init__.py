@@ -1,152 +1,253 @@
-"""Labels and students against hand labels: COCO's AP, precision and recall, and how sure they are.
+"""Teacher, labels and students on the same hand-labelled photos: who is measured, and the result.
 
-Pure figures: nothing here reads a workspace or runs a model.
+The figures themselves are made by `autolabel.metrics`; this room finds the photos, has them
+labelled and predicted on where that is not done, and keeps the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from autolabel.evaluate.bootstrap import Floats, Ints, difference, draw, interval, share
-from autolabel.evaluate.confusion import BACKGROUND, confusion_matrix
-from autolabel.evaluate.curves import best_f1, curve
-from autolabel.evaluate.figures import (
-    FIGURES,
-    Matches,
-    figures_of,
-    known,
-    mask_figures,
-    match,
+from autolabel.config import EngineConfig, EvaluateConfig
+from autolabel.datasets.ground_truth import Truth
+from autolabel.errors import AutolabelError
+from autolabel.evaluate.entries import Call, Field, Say, find_field, known_to
+from autolabel.evaluate.hand_label_baseline import SUFFIX
+from autolabel.evaluate.speed import device_name, time_all
+from autolabel.metrics import (
+    RESULT,
+    Measured,
+    Photos,
+    differences,
+    draw,
+    line_up,
+    measure,
+    shares,
 )
-from autolabel.evaluate.lineup import Photos, line_up
-from autolabel.evaluate.match import Match, Unmatched, match_truth
-from autolabel.types import Objects
+from autolabel.metrics.same import are_the_same
+from autolabel.reading import read_json
+from autolabel.stages import labelling as pipeline
+from autolabel.stages.labelling import Reporter, silent
+from autolabel.store import Workspace, write_atomic
 
-__all__ = [
-    "FIGURES",
-    "RESULT",
-    "Match",
-    "Measured",
-    "Photos",
-    "Unmatched",
-    "differences",
-    "draw",
-    "line_up",
-    "match_truth",
-    "measure",
-    "shares",
-]
+LABELLED = ("teacher", "labels")
+"""Kinds of rows that the models made."""
 
-RESULT = "evaluate/result.json"
-"""Where the last comparison lies in a workspace, as ``{"key": …, "result": …}``."""
+DIFFERENCES = ("ap50", "ap", "ap75", "precision", "recall", "f1")
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """One thing against hand labels.
-
-    Attributes:
-        figures: what `evaluate/result.json` holds for it, as JSON values; None where a figure is
-            not defined.
-        samples: each of `FIGURES` in each bootstrap sample of the images, (samples,), NaN where
-            it is not defined.
-    """
-
-    figures: dict[str, Any]
-    samples: Mapping[str, Floats]
+def _quiet(line: str) -> None:
+    pass
 
 
-def measure(
-    found: Sequence[Objects],
-    photos: Photos,
+def compare(
+    workspace: Workspace,
+    truth: Truth,
+    config: EvaluateConfig,
+    engine: EngineConfig,
+    report: Reporter = silent,
     *,
-    score_threshold: float,
-    iou: float,
-    weights: Ints,
-    worst: int = 10,
-) -> Measured:
-    """Measure what was found in the photos.
+    newest: str | None = None,
+    say: Say = _quiet,
+) -> dict[str, Any]:
+    """Measure the teacher's boxes, the labels and the students on the same hand-labelled photos.
+
+    Photos that were held out are labelled and predicted on aside; what is done is not done again,
+    and the same things measured by the same options give the result that is there.
 
     Args:
-        found: the objects in each of the n photos, with their scores.
-        photos: the hand labels.
-        score_threshold: operating point of precision, recall and F1.
-        iou: from which a box counts as found there.
-        weights: (samples, n) how often each photo counts in each bootstrap sample, see `draw`.
-        worst: how many of the worst photos to list.
+        workspace: has labels.
+        truth: the hand labels that `config` names.
+        config: what to measure, and how.
+        engine: how models run.
+        report: called when work begins.
+        newest: the layer of labels to measure beside the raw boxes; the newest by default.
+        say: called with a line for people.
+
+    Returns:
+        The result as JSON values, as in `RESULT`; null for what is not defined.
+
+    Raises:
+        AutolabelError: photos, classes or models do not fit.
     """
-    matches = match(found, photos, iou, score_threshold)
-    sure = [objects[objects.score >= np.float32(score_threshold)] for objects in found]
-    samples = figures_of(matches, weights)
-    intervals = {name: interval(values) for name, values in samples.items()}
-    result = {
-        "score_threshold": score_threshold,
-        **_point(matches),
-        "intervals": intervals if len(weights) else {},
-        "classes": {
-            name: _class_figures(matches.only(k), sure, name)
-            for k, name in enumerate(photos.classes)
-        },
-        "curves": {n: curve(m) for n, m in zip(photos.classes, matches.there, strict=True)},
-        "confusion": {
-            "labels": [*photos.classes, BACKGROUND],
-            "matrix": confusion_matrix(sure, photos.truth, photos.ignore, photos.classes, iou),
-        },
-        "masks": mask_figures(found, photos, iou, score_threshold, weights),
-        "worst": _worst(photos, matches.counts.sum(axis=0), worst),
-    }
-    return Measured(result, samples)
+    if truth.repeated:
+        say(f"evaluate: {truth.repeated} of the hand-labelled images are listed again: once counts")
+    field = find_field(Call(workspace, config, engine, report, say, newest), truth)
+    key = _key(field, config, engine)
+    kept = workspace.path / RESULT
+    known = _known(kept)
+    if known.get("key") != key:
+        result = _measured(workspace, field, truth, config, engine, say)
+        known = {"key": key, "result": result}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(kept, json.dumps(known, indent=1, ensure_ascii=False).encode())
+    found: dict[str, Any] = known["result"]
+    return found
 
 
-def differences(of: Measured, minus: Measured, names: Sequence[str] = FIGURES) -> dict[str, Any]:
-    """`of - minus` for each figure that both have, with paired 95 % intervals."""
-    return _paired(difference, of, minus, names)
+# -- the result -------------------------------------------------------------------------------
 
 
-def shares(of: Measured, whole: Measured, names: Sequence[str] = FIGURES) -> dict[str, Any]:
-    """`of / whole` for each figure that both have, with paired 95 % intervals."""
-    return _paired(share, of, whole, names)
-
-
-def _paired(make: Any, of: Measured, other: Measured, names: Sequence[str]) -> dict[str, Any]:
-    made = {
-        name: make(
-            of.figures[name], other.figures[name], of.samples[name], other.samples[name]
+def _measured(
+    workspace: Workspace,
+    field: Field,
+    truth: Truth,
+    config: EvaluateConfig,
+    engine: EngineConfig,
+    say: Say,
+) -> dict[str, Any]:
+    layers = [row.layer.records() for row in field.rows]
+    ontology = pipeline.ontology_of(field.labels)
+    photos, found = line_up(layers, truth, ontology, known_to(truth, config))
+    for row, objects in zip(field.rows, found, strict=True):
+        if row.kind in LABELLED and are_the_same(objects, photos):
+            raise AutolabelError(
+                f"the labels in {config.truth} are the very boxes of {row.name}/, and so no hand "
+                "labels",
+                hint="name labels that people drew",
+            )
+    weights = draw(len(photos.names), config.bootstrap, config.seed)
+    measured = {
+        row.name: measure(
+            objects, photos, score_threshold=row.threshold, iou=config.iou, weights=weights,
+            worst=config.worst,
         )
-        for name in names
+        for row, objects in zip(field.rows, found, strict=True)
     }  # fmt: skip
-    return {name: value for name, value in made.items() if value is not None}
-
-
-def _point(matches: Matches) -> dict[str, Any]:
-    """The figures on the images as they are."""
-    once = np.ones((1, matches.counts.shape[1]), dtype=np.int64)
-    figures: dict[str, Any] = {n: known(v[0]) for n, v in figures_of(matches, once).items()}
-    return {**figures, "best_f1": best_f1(matches.there)}
-
-
-def _class_figures(matches: Matches, sure: Sequence[Objects], name: str) -> dict[str, Any]:
-    tp, fp, fn = matches.counts.sum(axis=(0, 1)).tolist()
+    speed, rates = _speed(field, photos, config, engine, say)
+    rows = [
+        {
+            "name": row.name,
+            "kind": row.kind,
+            "layer": row.layer.name,
+            **measured[row.name].figures,
+            "images_per_second": rates.get(row.name),
+        }
+        for row in field.rows
+    ]
     return {
-        **_point(matches),
-        "truth": tp + fn,
-        "predicted": sum(int((objects.label == name).sum()) for objects in sure),
-        "tp": tp,
-        "fp": fp,
-        "fn": fn,
+        "truth": config.truth,
+        "images": len(photos.names),
+        "iou": config.iou,
+        "class_map": config.class_map,
+        "bootstrap": config.bootstrap,
+        "classes": list(photos.classes),
+        "classes_without_truth": list(photos.unknown),
+        "without_truth": photos.without_truth,
+        "unmatched": [u.name for u in photos.unmatched],
+        "unmatched_reasons": {u.name: u.reason for u in photos.unmatched},
+        "workspace": field.home.path.relative_to(workspace.path).as_posix(),
+        "device": device_name(engine.device),
+        "rows": rows,
+        "differences": _differences(field, measured),
+        "reference": _reference(field, measured),
+        "speed": speed,
+        "notes": [*field.notes, *_empty(rows)],
     }
 
 
-def _worst(photos: Photos, counts: Ints, most: int) -> list[dict[str, Any]]:
-    """The photos with most wrong and missed objects; those without any are not among them."""
-    named = zip(photos.names, photos.uris, counts.tolist(), strict=True)
-    rows = [
-        {"name": name, "uri": uri, "tp": tp, "fp": fp, "fn": fn}
-        for name, uri, (tp, fp, fn) in named
+def _differences(field: Field, measured: Mapping[str, Measured]) -> list[dict[str, Any]]:
+    """Labels minus raw boxes, and each student minus the labels; paired, on the same photos."""
+    labelled = [row.name for row in field.rows if row.kind in LABELLED]
+    pairs = [(labelled[1], labelled[0])] if len(labelled) > 1 else []
+    pairs += [
+        (row.name, labelled[-1]) for row in field.rows if row.kind in ("student", "reference")
     ]
-    bad = [row for row in rows if row["fp"] + row["fn"]]
-    return sorted(bad, key=lambda row: (-(row["fp"] + row["fn"]), row["name"]))[:most]
+    if field.reference is not None:
+        pairs.append((field.reference.of.name, f"{field.reference.of.name} {SUFFIX}"))
+    return [
+        {
+            "of": of,
+            "minus": minus,
+            "figures": differences(measured[of], measured[minus], DIFFERENCES),
+        }
+        for of, minus in pairs
+    ]
+
+
+def _reference(field: Field, measured: Mapping[str, Measured]) -> dict[str, Any] | None:
+    """Which share of the hand-labelled student's figures the auto-labelled one reaches."""
+    if field.reference is None:
+        return None
+    of, minus = field.reference.of.name, f"{field.reference.of.name} {SUFFIX}"
+    return {
+        "of": of,
+        "minus": minus,
+        "share": shares(measured[of], measured[minus], DIFFERENCES),
+        "images": field.reference.images,
+        "possible": field.reference.possible,
+    }
+
+
+def _speed(
+    field: Field, photos: Photos, config: EvaluateConfig, engine: EngineConfig, say: Say
+) -> tuple[dict[str, Any] | None, dict[str, float]]:
+    """What ``speed`` holds, and images/s by row; nothing without a student to compare with."""
+    if not field.students or not config.speed_images:
+        return None, {}
+    uris = set(photos.uris)
+    wanted = {r.image_id for r in field.home.require("images").records() if r.uri in uris}
+    say("evaluate: timing teacher and students")
+    timed = time_all(
+        field.home, field.labels,
+        [(student, student.operating_point(config)) for student in field.students],
+        wanted, engine, most=config.speed_images,
+    )  # fmt: skip
+    if timed is None:
+        return None, {}
+    speed, raw = timed
+    rates = {**speed["students"], field.labels.name: speed["teacher"]}
+    if field.labels.name != "detect" and raw is not None:
+        rates["detect"] = raw
+    if field.reference is not None:  # the same network
+        rates[f"{field.reference.of.name} {SUFFIX}"] = rates[field.reference.of.name]
+    return speed, rates
+
+
+def _empty(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each thing that found nothing, and for hand labels that hold nothing."""
+    notes = [
+        f"{row['name']} has nothing at its operating point, score {row['score_threshold']:g}."
+        for row in rows
+        if row["classes"] and not any(one["predicted"] for one in row["classes"].values())
+    ]
+    first = rows[0]["classes"]
+    bare = [name for name, one in first.items() if not one["truth"]]
+    if first and len(bare) == len(first):
+        return [
+            *notes,
+            "The hand labels hold no object in these photos: AP and recall say nothing.",
+        ]
+    notes += [f"No {name!r} is labelled by hand in these photos." for name in bare]
+    return notes
+
+
+# -- what was measured before -----------------------------------------------------------------
+
+
+def _key(field: Field, config: EvaluateConfig, engine: EngineConfig) -> str:
+    """Changes when anything does that is measured, or how it is."""
+    parts = [f"{row.name} {row.layer.fingerprint()} {row.threshold}" for row in field.rows]
+    parts += [config.model_dump_json(), engine.device, str(engine.batch_size)]
+    parts += [_stamp(Path(path)) for path in (config.truth, config.reference) if path]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _known(kept: Path) -> dict[str, Any]:
+    """The last result; one that is damaged or that an older version wrote is none."""
+    try:
+        known = read_json(kept)
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _stamp(truth: Path) -> str:
+    """Changes when the hand labels do."""
+    files = sorted(truth.rglob("*")) if truth.is_dir() else [truth]
+    stats = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files if p.is_file()]
+    return json.dumps(stats)

@@ -8,10 +8,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from autolabel.datasets.ground_truth import TruthImage, read_truth
 from autolabel.errors import AutolabelError
-from autolabel.evaluate import match_truth
-from autolabel.evaluate.classes import map_classes
-from autolabel.evaluate.lineup import renamed
+from autolabel.metrics import match_truth
+from autolabel.metrics.classes import map_classes
+from autolabel.metrics.evaluation_set import renamed
 from autolabel.ontology import Ontology
 from autolabel.report.album import Album
 from autolabel.report.photos import Photos
@@ -27,7 +28,6 @@ from autolabel.report.scenes import (
 from autolabel.report.tally import outlines, records_of
 from autolabel.report.verdict import LABELS, STUDENT, last_of
 from autolabel.store import Workspace
-from autolabel.truth import TruthImage, read_truth
 from autolabel.types import Record
 
 

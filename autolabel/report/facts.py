@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 
 from autolabel import __version__
 from autolabel.config import ReportConfig
-from autolabel.evaluate import RESULT
-from autolabel.history import StageRun, commands, stage_runs, train_command
+from autolabel.metrics import RESULT
 from autolabel.ontology import Ontology
 from autolabel.report.album import Album
 from autolabel.report.beside import Beside, beside
@@ -21,6 +20,7 @@ from autolabel.report.photos import Photos
 from autolabel.report.read import Measured, Training, read_measured, read_trainings
 from autolabel.report.tally import Tally, tally
 from autolabel.report.verdict import Verdict, verdict
+from autolabel.stages.history import StageRun, commands, stage_runs, train_command
 from autolabel.store import Counts, Layer, Workspace, differences
 
 _PACKAGES = ("torch", "transformers", "ultralytics", "supervision", "pycocotools")

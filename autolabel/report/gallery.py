@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.drawing import PALETTE, REJECTED, paint
 from autolabel.ops.crops import square_crop
 from autolabel.report.album import CELL, Album, Picture, resized
+from autolabel.report.drawing import PALETTE, REJECTED, paint
 from autolabel.report.photos import Photos
 from autolabel.report.scenes import SceneShown, labelled
 from autolabel.report.tally import Place, Tally, records_at

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from autolabel.config.train import TrainConfig
-from autolabel.drawing import PALETTE
-from autolabel.evaluate.words import timed
-from autolabel.history import changed_settings
+from autolabel.metrics.summary import timed
+from autolabel.report.drawing import PALETTE
 from autolabel.report.facts import Facts
 from autolabel.report.plots import curves_svg, epochs_svg
 from autolabel.report.read import Change, Interval, Measured, Row, Training
 from autolabel.report.verdict import LABELS, STUDENT, last_of, photos, spread
+from autolabel.stages.history import changed_settings
 
 MOST_CURVES = 12
 """Classes with a plot; those with most hand-labelled objects come first."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.drawing import pixels_of
 from autolabel.errors import AutolabelError
+from autolabel.report.drawing import pixels_of
 from autolabel.report.scenes import Canvas
 from autolabel.types import Record
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.drawing import PALETTE, REJECTED, masks_of, paint
-from autolabel.evaluate.confusion import box_overlap
+from autolabel.metrics.confusion import box_overlap
 from autolabel.report.album import Album, Picture, fitted, resized
+from autolabel.report.drawing import PALETTE, REJECTED, masks_of, paint
 from autolabel.types import Objects, Record
 
 Pixels = npt.NDArray[np.uint8]

@@ -17,8 +17,8 @@ from autolabel.models.base import Embedder, ImageTextEmbedder, Scoring, batch_si
 from autolabel.ontology import Ontology
 from autolabel.ops.crops import square_crop
 from autolabel.stages.pixels import Photos
+from autolabel.store.vectors import CROPS, WHOLE
 from autolabel.types import Record
-from autolabel.vectors import CROPS, WHOLE
 
 Vectors = npt.NDArray[np.float32]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.ops.files import from_uri
 from autolabel.ops.hashes import NearIndex, dihedral_hashes, phash
 from autolabel.ops.images import ImageError, content_id, decoded, read_bytes
+from autolabel.sources import from_uri
 from autolabel.stages.pixels import Watch
 from autolabel.types import DUPLICATE, EXCLUDED, GONE, LEAK, POOL, Record
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from autolabel.errors import AutolabelError
-from autolabel.ops.files import from_uri
 from autolabel.ops.images import ImageError, read_image
+from autolabel.sources import from_uri
 from autolabel.types import CHANGED, Record, is_unread
 
 ALIKE = 16

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 
 import pyarrow as pa
 
-from autolabel.vectors import CROPS
+from autolabel.store.vectors import CROPS
 
 LABEL_COLUMNS = ("error", "split", "objects.list.element.keep")
 VECTOR_COLUMNS = ("error", CROPS)

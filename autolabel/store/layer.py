@@ -23,8 +23,8 @@ from autolabel.store.files import hold_folder, write_atomic
 from autolabel.store.manifest import Manifest
 from autolabel.store.shards import check_file, check_table
 from autolabel.store.validate import LARGEST_MANIFEST, SHARD, check_uris, manifest_of
+from autolabel.store.vectors import from_vector_table, to_vector_table
 from autolabel.types import Record, from_table, is_unread, to_table
-from autolabel.vectors import from_vector_table, to_vector_table
 
 SOURCE_DIGEST = b"autolabel.source"
 UNREADABLE = "unreadable"

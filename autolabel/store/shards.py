@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from autolabel.ops.images import MAX_PIXELS
 from autolabel.ops.masks import fits
+from autolabel.store.vectors import CROPS, WHOLE
 from autolabel.types import OBJECT, SCHEMA
-from autolabel.vectors import CROPS, WHOLE
 
 MOST_ROWS = 100_000
 """Images of a shard; `--shard-size` allows as many."""

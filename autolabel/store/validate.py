@@ -20,8 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from autolabel.config import Config, DetectConfig, FilterConfig, IngestConfig, RefineConfig
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
-from autolabel.ops.files import from_uri
 from autolabel.reading import read_json
+from autolabel.sources import from_uri
 from autolabel.store.manifest import Manifest
 
 STAGES: Mapping[str, type[Config]] = {

@@ -18,13 +18,13 @@ from typing import Any
 
 from autolabel import __version__
 from autolabel.config import EngineConfig, TrainConfig
+from autolabel.datasets.names import tidy_stem
+from autolabel.datasets.task import Task, choose_task
 from autolabel.errors import AutolabelError
-from autolabel.export.names import tidy_stem
-from autolabel.export.task import Task, choose_task
 from autolabel.models.quiet_ultralytics import load_ultralytics
 from autolabel.ontology import Ontology
-from autolabel.pipeline import Reporter, existing_root, silent
 from autolabel.registry.checksums import sha256_of
+from autolabel.stages.labelling import Reporter, existing_root, silent
 from autolabel.store import Layer, Workspace, not_writable
 from autolabel.train.base import THRESHOLD, Student
 from autolabel.train.choose import ChosenLayer, choose

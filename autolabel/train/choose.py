@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from autolabel import guard
 from autolabel.config import EngineConfig, TrainConfig
-from autolabel.pipeline import existing_root
+from autolabel.stages import leak_guard as guard
+from autolabel.stages.labelling import existing_root
 from autolabel.store import Layer, Workspace
 from autolabel.types import LEAK, Record
 

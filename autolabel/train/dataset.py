@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autolabel.config import ExportConfig, TrainConfig
+from autolabel.datasets.export import export
 from autolabel.errors import AutolabelError
-from autolabel.export import export
 from autolabel.ontology import Ontology
 from autolabel.store import Workspace
 from autolabel.train.choose import ChosenLayer

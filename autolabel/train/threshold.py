@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.evaluate.curves import best_f1
-from autolabel.evaluate.metrics import match_boxes
-from autolabel.formats.yolo import from_yolo_label
+from autolabel.datasets.yolo import from_yolo_label
+from autolabel.metrics.curves import best_f1
+from autolabel.metrics.metrics import match_boxes
 from autolabel.ops.images import decode, read_bytes
 from autolabel.train.base import THRESHOLD, Student
 from autolabel.train.dataset import Dataset

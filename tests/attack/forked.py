@@ -19,8 +19,9 @@ MEMORY = 6 * 2**30
 # Imports once, then forks for every command. The watchdog is the parent's, for C knows no signals.
 ZYGOTE = """
 import gc, json, os, resource, sys, time, traceback
-import autolabel.cli, autolabel.pipeline, autolabel.cli.run, autolabel.report, autolabel.preview
-import autolabel.models.grounding_dino, autolabel.models.sam, autolabel.export, autolabel.filtering
+import autolabel.cli, autolabel.stages.labelling, autolabel.cli.run, autolabel.report
+import autolabel.report.preview, autolabel.models.grounding_dino, autolabel.models.sam
+import autolabel.datasets.export, autolabel.stages.filter
 import autolabel.models.image_text, autolabel.models.image_only, autolabel.cli.show_evaluation
 import huggingface_hub, supervision, scipy.ndimage
 from transformers import SamModel, SamProcessor

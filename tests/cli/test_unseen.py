@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from autolabel import registry, unseen
+from autolabel import registry
+from autolabel.stages import unseen
 from autolabel.store import Workspace
 from autolabel.types import Objects
 from tests.conftest import Finished, Run, make_photos

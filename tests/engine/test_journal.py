@@ -18,12 +18,12 @@ from autolabel.engine.base import Progress, Task
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import content_id
 from autolabel.ops.masks import encode
-from autolabel.pipeline import detect, ingest
 from autolabel.stages.detect import Detect
 from autolabel.stages.ingest import Scan
+from autolabel.stages.labelling import detect, ingest
 from autolabel.store import Layer, Manifest, Workspace
+from autolabel.store.vectors import CROPS, WHOLE
 from autolabel.types import Objects, Record
-from autolabel.vectors import CROPS, WHOLE
 from tests.conftest import make_photos
 
 WIDTHS = [40, 60, 40, 30, 60, 40, 40, 30, 40, 60]

@@ -145,8 +145,8 @@ TAKEN_BY = {
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory, random_detector: Path) -> Path:
     """A folder with the workspace `ws` and bundled models, as a clone has them."""
-    from autolabel import pipeline
     from autolabel.config import DetectConfig, EngineConfig, IngestConfig
+    from autolabel.stages import labelling as pipeline
     from autolabel.store import Workspace
 
     home = tmp_path_factory.mktemp("home")

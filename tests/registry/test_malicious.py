@@ -56,8 +56,8 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory, honest: dict[str, Path]) -> Path:
-    from autolabel import pipeline
     from autolabel.config import DetectConfig, EngineConfig, IngestConfig
+    from autolabel.stages import labelling as pipeline
     from autolabel.store import Workspace
 
     home = tmp_path_factory.mktemp("labelled")

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
-from autolabel import pipeline
 from autolabel.config import EngineConfig, IngestConfig
 from autolabel.ontology import Ontology
+from autolabel.stages import labelling as pipeline
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 from tests.conftest import make_photos

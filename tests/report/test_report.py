@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from autolabel.config import ReportConfig
-from autolabel.pipeline import ontology_of
 from autolabel.report import album, write_report
+from autolabel.stages.labelling import ontology_of
 from autolabel.store import Workspace
 from autolabel.types import Objects
 from tests.conftest import Run

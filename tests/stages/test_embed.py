@@ -11,8 +11,8 @@ from autolabel import registry
 from autolabel.ops.crops import square_crop
 from autolabel.stages.embed import Embed
 from autolabel.stages.ingest import Scan
+from autolabel.store.vectors import CROPS, WHOLE
 from autolabel.types import LEAK, Objects, Record
-from autolabel.vectors import CROPS, WHOLE
 from tests.conftest import make_photos
 from tests.embedders import save_random_dinov2
 

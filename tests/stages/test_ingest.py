@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from autolabel.ops.files import find_images, to_uri
 from autolabel.ops.hashes import phash
 from autolabel.ops.images import content_id, decode
+from autolabel.sources import find_images, to_uri
 from autolabel.stages.ingest import Mark, MarkRepeats, Scan, find_repeats
 from autolabel.types import Objects, Record, from_table, to_table
 

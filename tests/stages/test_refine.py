@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from autolabel import registry
-from autolabel.compare.aside import label_truth
 from autolabel.config import EngineConfig, IngestConfig, RefineConfig
 from autolabel.engine import local
 from autolabel.engine.base import Progress
 from autolabel.errors import AutolabelError
+from autolabel.evaluate.replay import label_truth
 from autolabel.models.base import Segmented
 from autolabel.ops import masks
 from autolabel.ops.images import content_id
-from autolabel.pipeline import ingest, ontology_of, refine, tasks_from
+from autolabel.stages.labelling import ingest, ontology_of, refine, tasks_from
 from autolabel.stages.refine import EMPTY, Refine, cleaned, merge
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record

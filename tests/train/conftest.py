@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autolabel import pipeline
 from autolabel.config import EngineConfig, IngestConfig, TrainConfig
 from autolabel.ontology import Ontology
 from autolabel.ops.masks import encode
+from autolabel.stages import labelling as pipeline
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 

@@ -1,0 +1,273 @@
+"""Datasets for trainers and annotation tools, from the labels of a layer."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autolabel import __version__
+from autolabel.config import ExportConfig
+from autolabel.datasets.folder import check_free, is_published, publish, staged
+from autolabel.datasets.image_copies import ChangedError, Link, place_image
+from autolabel.datasets.known import exports_of, note_export
+from autolabel.datasets.layouts import LAYOUTS, Exportable, Wanted
+from autolabel.datasets.names import unique_stems, val_images
+from autolabel.datasets.task import Task, choose_task
+from autolabel.errors import AutolabelError
+from autolabel.ontology import Ontology
+from autolabel.ops.boxes import box_areas, clip_boxes
+from autolabel.ops.images import ImageError
+from autolabel.sources import from_uri
+from autolabel.store import Layer, Workspace, not_writable
+from autolabel.types import Record
+
+__all__ = ["Exported", "check_place", "export", "exports_of", "is_current"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        out: the dataset's folder.
+        images, objects: how many.
+        splits: images by split.
+        skipped: images that are not in it, by reason.
+        problems: a line for each image that is missing, unreadable or has changed.
+        empty_boxes: kept objects that have no area inside the image, and so are not in it.
+        task: ``detect`` or ``segment``.
+        reason: why, in words that follow "task: segment,".
+        lost: what of the labels the format or task does not hold: how many objects, by what.
+        rewritten: images that were written anew, because not every trainer reads them as they are.
+    """
+
+    out: Path
+    images: int
+    objects: int
+    splits: dict[str, int]
+    skipped: dict[str, int]
+    problems: tuple[str, ...]
+    empty_boxes: int
+    task: str
+    reason: str
+    lost: dict[str, int]
+    rewritten: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which images go where: file name and split by image id."""
+
+    stems: dict[str, str]
+    val: set[str]
+    skipped: Counter[str]
+
+    def split(self, image_id: str) -> str:
+        return "val" if image_id in self.val else "train"
+
+    @property
+    def splits(self) -> list[str]:
+        return ["train", "val"] if self.val else ["train"]
+
+
+def export(
+    workspace: Workspace, layer: Layer, ontology: Ontology, config: ExportConfig
+) -> Exported:
+    """Write the kept labels of a layer, and their images, as a dataset.
+
+    Usable images without objects are in it, as background. A dataset of the same format that an
+    export wrote before is replaced, at once and whole; other files in the folder stay.
+
+    Raises:
+        AutolabelError: there is nothing to export, a label is not in the ontology, the folder is in
+            use for something else, or it cannot be written.
+    """
+    out, root, layout = Path(config.out), workspace.source_root, LAYOUTS[config.format]
+    task = choose_task(layer, config.task)
+    wanted = Wanted(ontology.names, task.masks, config.coco_masks == "polygon")
+    plan = _plan(layer, root, config)
+    _check_classes(workspace, layer, ontology)
+    try:
+        with staged(out, layout.items, config.format) as staging:
+            built = _place(layer, root, plan, staging, config.link)
+            files = [
+                f"images/{s}/{i.stem}{i.suffix}" for s in built.splits for i in built.splits[s]
+            ]
+            written = layout.write(staging, built.splits, wanted)
+            files += written.files
+            done = _exported(out, plan, built, task, written.lost)
+            marker = {
+                "format": config.format,
+                "binding": _binding(workspace, layer, ontology, config),
+                "layer": layer.name,
+                "classes": list(ontology.names),
+                "task": task.name,
+                "splits": done.splits,
+                "objects": done.objects,
+                "skipped": done.skipped,
+                "to_retry": len(done.problems),
+                "files": files,
+            }
+            publish(out, marker)
+            note_export(workspace, out)
+    except OSError as e:
+        raise not_writable(out, e) from e
+    return done
+
+
+def _check_classes(workspace: Workspace, layer: Layer, ontology: Ontology) -> None:
+    """See that every label is of a class; those of an older layer may be of another ontology."""
+    kept = {name for name, (kept, _) in layer.classes().items() if kept}
+    unknown = sorted(kept - set(ontology.names))
+    if unknown:
+        raise AutolabelError(
+            f"{layer.name}/ is stale: it has labels of {unknown[0]!r}, which is no class any more",
+            hint=f"run autolabel {layer.name} {workspace.path} again",
+        )
+
+
+def check_place(out: Path, format_name: str) -> None:
+    """See that an export may go to a folder.
+
+    Raises:
+        AutolabelError: it is not a folder, or its content is another's.
+    """
+    check_free(out, LAYOUTS[format_name].items, format_name)
+
+
+def is_current(
+    workspace: Workspace, layer: Layer, ontology: Ontology, config: ExportConfig
+) -> bool:
+    """Whether the folder holds just what `export` would write now.
+
+    An export that had to leave images out because they were missing is never current.
+    """
+    binding = _binding(workspace, layer, ontology, config)
+    return is_published(Path(config.out), {"binding": binding, "to_retry": 0})
+
+
+def _binding(
+    workspace: Workspace, layer: Layer, ontology: Ontology, config: ExportConfig
+) -> dict[str, Any]:
+    """What shapes the dataset, as JSON values."""
+    return {
+        **config.model_dump(mode="json", exclude={"out", "from_layer"}),
+        "fingerprint": layer.fingerprint(),
+        "ontology": ontology.fingerprint(),
+        "source_root": str(workspace.source_root),
+        "version": __version__,
+    }
+
+
+def _plan(layer: Layer, root: Path, config: ExportConfig) -> _Plan:
+    skipped: Counter[str] = Counter()
+    stems: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    for record in layer.records():
+        if reason := _unusable(record, stems):
+            skipped[reason] += 1
+        else:
+            stems[record.image_id] = from_uri(record.uri, root).stem
+            groups[record.image_id] = record.group or record.image_id
+    if not stems:
+        listed = ", ".join(f"{n} {reason}" for reason, n in skipped.items()) or "it is empty"
+        raise AutolabelError(
+            f"{layer.name}/ has no image to export: {listed}",
+            hint="autolabel status shows what the layers hold; ingest more images",
+        )
+    return _Plan(unique_stems(stems), val_images(groups, config.val_share, config.seed), skipped)
+
+
+def _unusable(record: Record, seen: dict[str, str]) -> str | None:
+    if record.error is not None:
+        return "unreadable"
+    if not record.usable:
+        return record.split
+    return "duplicate" if record.image_id in seen else None
+
+
+@dataclass(frozen=True)
+class _Built:
+    """Images by split, and what went wrong with others."""
+
+    splits: dict[str, list[Exportable]]
+    skipped: Counter[str]
+    problems: list[str]
+    empty_boxes: int
+    rejected: int
+    rewritten: int
+
+
+def _place(layer: Layer, root: Path, plan: _Plan, staging: Path, link: Link) -> _Built:
+    for split in plan.splits:
+        (staging / "images" / split).mkdir(parents=True)
+    splits: dict[str, list[Exportable]] = {split: [] for split in plan.splits}
+    skipped: Counter[str] = Counter()
+    problems: list[str] = []
+    waiting, empty, rejected, rewritten = dict(plan.stems), 0, 0, 0
+    for record in layer.records():
+        stem = waiting.pop(record.image_id, None) if record.usable else None
+        if stem is None:
+            continue
+        split, source = plan.split(record.image_id), from_uri(record.uri, root)
+        try:
+            target = staging / "images" / split / stem
+            suffix, anew = place_image(source, record.image_id, target, link)
+        except (ImageError, ChangedError) as e:
+            skipped[_reason(e)] += 1
+            problems.append(f"{record.uri}: {e}")
+            continue
+        clean = _with_area(record)
+        empty += len(record.objects.kept) - len(clean.objects)
+        rejected += int((~record.objects.keep).sum())
+        rewritten += anew
+        splits[split].append(Exportable(clean, stem, suffix))
+    if not any(splits.values()):
+        raise AutolabelError(
+            f"none of the {len(plan.stems)} images could be exported; {problems[0]}",
+            hint="if the images have moved, say where they are now: --source-root DIR",
+        )
+    filled = {split: images for split, images in splits.items() if images or split == "train"}
+    return _Built(filled, skipped, problems, empty, rejected, rewritten)
+
+
+def _reason(error: ImageError | ChangedError) -> str:
+    if isinstance(error, ChangedError):
+        return "changed"
+    return "missing" if str(error) == "missing" else "unreadable"
+
+
+def _with_area(record: Record) -> Record:
+    """The kept objects, their boxes within the image: trainers refuse what reaches beyond it."""
+    kept = record.objects.kept
+    boxes = clip_boxes(kept.xyxy, record.width, record.height).astype("float32")
+    inside = replace(kept, xyxy=boxes)[box_areas(boxes) > 0]
+    return replace(record, objects=inside)
+
+
+def _exported(
+    out: Path, plan: _Plan, built: _Built, task: Task, lost: Mapping[str, int]
+) -> Exported:
+    objects = [i.record.objects for images in built.splits.values() for i in images]
+    missing = Counter(lost)
+    missing["rejected"] = built.rejected
+    missing["evidence"] = sum(map(bool, itertools.chain(*(o.scores for o in objects))))
+    if not task.masks:
+        missing["masks"] = sum(m is not None for o in objects for m in o.mask)
+    return Exported(
+        out=out,
+        images=sum(map(len, built.splits.values())),
+        objects=sum(map(len, objects)),
+        splits={split: len(images) for split, images in built.splits.items()},
+        skipped=dict(sorted((plan.skipped + built.skipped).items())),
+        problems=tuple(built.problems),
+        empty_boxes=built.empty_boxes,
+        task=task.name,
+        reason=task.reason,
+        lost={what: count for what, count in sorted(missing.items()) if count},
+        rewritten=built.rewritten,
+    )

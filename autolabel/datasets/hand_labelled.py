@@ -1,0 +1,141 @@
+"""One hand-labelled image, and how files are found and read around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.datasets.labelled import LabelledImage, inner_path
+from autolabel.errors import AutolabelError
+from autolabel.ops.images import ImageError, content_id, decode, read_bytes
+from autolabel.reading import LARGEST_JSON, LARGEST_TEXT, parse_json, read_regular
+from autolabel.types import Objects
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class TruthImage:
+    """One hand-labelled image.
+
+    Attributes:
+        name: as the labels give it.
+        path: where the image lies, or None if it is not there.
+        image_id: of its bytes, as in `Record`; None if it is not there.
+        width, height: pixels of the upright image; 0 if nothing tells.
+        objects: the hand labels.
+        ignore: (n,) bool, True where neither a hit nor a miss counts.
+    """
+
+    name: str
+    path: Path | None
+    image_id: str | None
+    width: int
+    height: int
+    objects: Objects
+    ignore: npt.NDArray[np.bool_]
+
+
+Labels = tuple[tuple[str, ...], list[TruthImage]]
+"""Class names in the order of their ids, and the images."""
+
+
+def located(
+    labelled: LabelledImage,
+    name: str,
+    folders: Sequence[Path],
+    endings: Sequence[str] = ("",),
+) -> TruthImage:
+    """The image of that name in the first folder that has it."""
+    inner = inner_path(name)
+    spellings = [] if inner is None else [inner, PurePosixPath(str(inner).replace("\\", "/"))]
+    tried = (f / f"{s}{end}" for f in folders for s in spellings for end in endings)
+    path = next((p for p in tried if is_file(p)), None)
+    width, height, image_id = labelled.width, labelled.height, None
+    if path is not None:
+        data, *size = read_image(path, size_wh=(width, height))
+        image_id, (width, height) = content_id(data), size
+    return TruthImage(name, path, image_id, width, height, labelled.objects, labelled.ignore)
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a file; none is of a name that this file system does not take."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything of that name."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def read_image(path: Path, size_wh: tuple[int, int] = (0, 0)) -> tuple[bytes, int, int]:
+    """Bytes, width and height; the upright pixels tell what `size_wh` leaves open."""
+    try:
+        data = read_bytes(path)
+        if not all(size_wh):
+            height, width = decode(data).shape[:2]
+            size_wh = (width, height)
+    except ImageError as e:
+        raise AutolabelError(
+            f"the hand-labelled image {path} is not usable: {e}",
+            hint="mend the image, or take it and its labels away",
+        ) from None
+    return data, *size_wh
+
+
+def blamed_on(file: Path, read: Callable[[], T]) -> T:
+    """What `read` gives; an error names the file."""
+    try:
+        return read()
+    except AutolabelError as e:
+        raise AutolabelError(f"{file}: {e.message}", hint=e.hint) from None
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file."""
+    try:
+        return parse_json(read_file(file, LARGEST_JSON))
+    except ValueError as e:
+        raise AutolabelError(
+            f"{file} is not valid JSON: {e}", hint="mend the file, or take it away"
+        ) from None
+
+
+def read_text(file: Path) -> str:
+    """The content of a UTF-8 file, with or without a byte-order mark."""
+    try:
+        return read_file(file).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise AutolabelError(f"{file} is not UTF-8 text", hint="save it as UTF-8") from None
+
+
+def read_file(file: Path, largest: int = LARGEST_TEXT) -> bytes:
+    """The bytes of a regular file of at most `largest` bytes."""
+    try:
+        return read_regular(file, largest)
+    except OSError as e:
+        raise AutolabelError(
+            f"{file} cannot be read: {e.strerror}", hint="make it readable, or name other labels"
+        ) from None
+
+
+def absolute(path: Path) -> Path:
+    """The absolute path without ``..``; links stay links."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+
+
+def visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """What matches and is not hidden, in order."""
+    return (p for p in sorted(folder.glob(pattern)) if not p.name.startswith("."))

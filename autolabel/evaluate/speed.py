@@ -1,0 +1,272 @@
+"""How many images a second teacher and student work on, on the same device and the same photos.
+
+Both get decoded pixels, in batches of the size that is asked for or else suits each; loading and a
+first batch to warm up are not counted. What is timed is the model's own work with its preparation
+of the pixels, and so neither reading files nor writing labels. A machine is not equally quick all
+the time: each stage of the teacher takes turns with each student, several times over, and what is
+said of their ratio is the median of the rounds, the least and the most.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from autolabel import registry
+from autolabel.config import DetectConfig, EngineConfig, RefineConfig, build
+from autolabel.engine.base import Stage, batch_size_of
+from autolabel.engine.local import cores
+from autolabel.evaluate.replay import filter_config
+from autolabel.evaluate.students import MAX_OBJECTS, Entrant, load
+from autolabel.ontology import Ontology
+from autolabel.stages import labelling as pipeline
+from autolabel.stages.detect import Detect
+from autolabel.stages.embed import Embed
+from autolabel.stages.filter.fit import TASKS
+from autolabel.stages.pixels import with_pixels
+from autolabel.stages.refine import Refine
+from autolabel.store import Layer, Manifest, Workspace
+from autolabel.types import Record
+
+REPEATS = 5
+"""Rounds of each stage and each student in turn."""
+
+AT_LEAST = 0.2
+"""Seconds of one round of one model; what is quicker does its photos again, so that the clock and
+the machine's moods matter less."""
+
+AT_MOST = 6.0
+"""Seconds after which a first round ends with its batch; later rounds work on the same photos."""
+
+ENOUGH = 30.0
+"""Seconds of a stage after which no further round is begun."""
+
+
+def time_all(
+    home: Workspace,
+    labels: Layer,
+    students: Sequence[tuple[Entrant, float]],
+    wanted: set[str],
+    engine: EngineConfig,
+    *,
+    most: int,
+) -> tuple[dict[str, Any], float | None] | None:
+    """The speed of the teacher pipeline that made `labels`, and of each student.
+
+    Args:
+        home: the workspace with the photos, `labels` and the layers that they were made from.
+        labels: what the pipeline ends with.
+        students: to be timed, each with its operating threshold.
+        wanted: `image_id` of photos to take.
+        engine: device and batch size.
+        most: how many photos to take.
+
+    Returns:
+        What ``result.json`` holds under ``speed``, and images/s of the detector alone; None where
+        there is no photo to take, or no model made the labels.
+
+    Raises:
+        AutolabelError: a model is no longer to be found, or has changed.
+    """
+    root = pipeline.existing_root(home)
+    photos = _photos(home, root, wanted, most)
+    if not photos:
+        return None
+    images = [record.image() for record in photos]
+    calls: dict[str, _Call] = {}
+    for entrant, threshold in students:
+        predict = load(entrant, engine.device).predict
+        once = partial(predict, min_score=threshold, max_objects=MAX_OBJECTS)
+        calls[entrant.name] = _Call(once, images)
+    sizes = {name: batch_size_of(call.call, engine.batch_size) for name, call in calls.items()}
+    stages: dict[str, list[_Round]] = {}
+    for name, stage, records in _stages(labels, photos, root, engine.device):
+        todo = [record for record in records if stage.wants(record)]
+        if todo:  # seconds an image also over those that the stage has nothing to do for
+            turns = {"": _Call(stage, todo, len(todo) / len(records)), **calls}
+            stages[name] = _in_turns(turns, engine.batch_size)
+            sizes = {name: batch_size_of(stage, engine.batch_size), **sizes}
+    if not stages:
+        return None
+    raw = 1 / median(one[""] for one in stages["detect"]) if "detect" in stages else None
+    about = {
+        **_machine(engine),
+        "batch_sizes": sizes,
+        "images": len(photos),
+        "image_sizes": _sizes(images),
+    }
+    return {**about, **_summary(list(stages.values()), list(calls))}, raw
+
+
+def _summary(stages: Sequence[Sequence[_Round]], names: Sequence[str]) -> dict[str, Any]:
+    """Rates and ratios over the rounds that every stage had.
+
+    Within a round, a ratio compares each stage with the student's own time beside it, and adds up.
+    """
+    rounds = range(min(map(len, stages)))
+    teacher = [sum(stage[i][""] for stage in stages) for i in rounds]
+    students = {n: [fmean(stage[i][n] for stage in stages) for i in rounds] for n in names}
+    faster = {
+        n: [sum(stage[i][""] / stage[i][n] for stage in stages) for i in rounds] for n in names
+    }
+    return {
+        "repeats": len(rounds),
+        "teacher": 1 / median(teacher),
+        "students": {n: 1 / median(seconds) for n, seconds in students.items()},
+        "times_faster": {n: median(times) for n, times in faster.items()},
+        "times_faster_range": {n: [min(times), max(times)] for n, times in faster.items()},
+        "rounds": {
+            "teacher_seconds_per_image": teacher,
+            "student_seconds_per_image": students,
+            "times_faster": faster,
+        },
+    }
+
+
+def _machine(engine: EngineConfig) -> dict[str, Any]:
+    from autolabel.models import machine
+    from autolabel.models.device import resolve
+
+    device = resolve(engine.device)
+    return {
+        "device": str(device),
+        "processor": machine.processor(device),
+        "cores": cores(),
+        "threads": machine.threads(),
+        "batch_size": engine.batch_size or None,  # each model its own
+    }
+
+
+def _sizes(images: Sequence[Any]) -> list[list[int]]:
+    """Width and height of the image of fewest and of most pixels; one where they are alike."""
+    sizes = sorted({(i.shape[0] * i.shape[1], i.shape[1], i.shape[0]) for i in images})
+    return [list(size[1:]) for size in dict.fromkeys((sizes[0], sizes[-1]))]
+
+
+def device_name(name: str) -> str:
+    """What `auto` means here; any other device by its own name."""
+    if name != "auto":
+        return name
+    from autolabel.models.device import resolve
+
+    return str(resolve(name))
+
+
+def _photos(home: Workspace, root: Path, wanted: set[str], most: int) -> list[Record]:
+    usable = (r for r in home.require("images").records() if r.usable and r.image_id in wanted)
+    return [with_pixels(record, root) for record in islice(usable, most)]
+
+
+def _stages(
+    labels: Layer, photos: Sequence[Record], root: Path, device: str
+) -> Iterator[tuple[str, Stage, Sequence[Record]]]:
+    """Each stage that runs a model, with the records that it worked on; one is loaded at a time."""
+    ontology = pipeline.ontology_of(labels)
+    for manifest in reversed(pipeline.history(labels)):
+        if manifest.stage in _MODELS and manifest.source is not None:
+            source = Layer(labels.path.parent / manifest.source["layer"], "")
+            records = photos if manifest.stage == "detect" else _joined(source, photos)
+            for name, stage in _MODELS[manifest.stage](manifest, ontology, root, device):
+                yield name, stage, records
+
+
+def _joined(source: Layer, photos: Sequence[Record]) -> list[Record]:
+    """The photos with the objects that `source` has in them."""
+    ids = {record.image_id for record in photos}
+    known = {r.image_id: r.objects for r in source.records() if r.image_id in ids}
+    return [replace(r, objects=known[r.image_id]) for r in photos if r.image_id in known]
+
+
+def _detect(
+    manifest: Manifest, ontology: Ontology, root: Path, device: str
+) -> Iterator[tuple[str, Stage]]:
+    config = build(DetectConfig, pipeline.replayed("detector", manifest), flags=False)
+    located = registry.locate("detector", config.model)
+    yield "detect", Detect(config, ontology, located, root, device)
+
+
+def _refine(
+    manifest: Manifest, ontology: Ontology, root: Path, device: str
+) -> Iterator[tuple[str, Stage]]:
+    config = build(RefineConfig, pipeline.replayed("segmenter", manifest), flags=False)
+    located = registry.locate("segmenter", config.model)
+    yield "refine", Refine(config, located, root, device)
+
+
+def _filter(
+    manifest: Manifest, ontology: Ontology, root: Path, device: str
+) -> Iterator[tuple[str, Stage]]:
+    """The embedders; beside them the rules take no time to speak of."""
+    config = filter_config(manifest)
+    for name, task in TASKS.items():
+        if at := getattr(config, name):
+            yield name, Embed(registry.locate(task, at), config.context, root, device)
+
+
+_MODELS: dict[str, Callable[[Manifest, Ontology, Path, str], Iterator[tuple[str, Stage]]]] = {
+    "detect": _detect,
+    "refine": _refine,
+    "filter": _filter,
+}
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One thing to time.
+
+    Attributes:
+        call: takes a batch.
+        items: what it works on.
+        share: of the photos that these are.
+    """
+
+    call: Callable[[Any], Any]
+    items: Sequence[Any]
+    share: float = 1.0
+
+
+_Round = Mapping[str, float]
+"""Seconds a photo, by what was timed; the stage is ``""``."""
+
+
+def _in_turns(calls: Mapping[str, _Call], batch_size: int) -> list[_Round]:
+    """Time each of them in turn, several times over, after a first batch that is not counted."""
+    sizes = {name: batch_size_of(one.call, batch_size) for name, one in calls.items()}
+    batches = {
+        name: [one.items[i : i + sizes[name]] for i in range(0, len(one.items), sizes[name])]
+        for name, one in calls.items()
+    }
+    for name, one in calls.items():
+        one.call(batches[name][0])
+    rounds: list[_Round] = []
+    start = time.perf_counter()
+    while len(rounds) < REPEATS and not (rounds and time.perf_counter() - start > ENOUGH):
+        seconds = {}
+        for name, one in calls.items():
+            per_item, used = _timed(one.call, batches[name], limited=not rounds)
+            batches[name] = batches[name][:used]
+            seconds[name] = per_item * one.share
+        rounds.append(seconds)
+    return rounds
+
+
+def _timed(
+    call: Callable[[Any], Any], batches: Sequence[Sequence[Any]], *, limited: bool
+) -> tuple[float, int]:
+    """Seconds for one item, and how many of the batches were worked on."""
+    start = time.perf_counter()
+    done = 0
+    while True:
+        for used, batch in enumerate(batches, 1):
+            call(batch)
+            done += len(batch)
+            if limited and time.perf_counter() - start > AT_MOST:
+                return (time.perf_counter() - start) / done, used
+        if time.perf_counter() - start >= AT_LEAST:
+            return (time.perf_counter() - start) / done, len(batches)

@@ -1,0 +1,58 @@
+"""Which class of the hand labels is which class of the ontology."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from autolabel.config import suggest
+from autolabel.datasets.ground_truth import Truth
+from autolabel.errors import AutolabelError
+from autolabel.ontology import Ontology
+
+
+def map_classes(
+    truth: Truth, ontology: Ontology, class_map: Mapping[str, str]
+) -> dict[str, str | None]:
+    """The ontology's name for each class of the hand labels; None for one that is left out.
+
+    A name is looked up in `class_map` first (an empty name there leaves the class out), then in
+    the ontology as written, then whatever the case. A class that is neither found nor used is
+    left out.
+
+    Raises:
+        AutolabelError: a class that is used is unknown, or `class_map` names one that is.
+    """
+    for given, name in class_map.items():
+        if given not in truth.names:
+            raise AutolabelError(
+                f"--class-map names {given!r}, which is no class of the hand labels",
+                hint=suggest(given, truth.names, "their classes are"),
+            )
+        if name and name not in ontology.names:
+            raise AutolabelError(
+                f"--class-map maps {given!r} to {name!r}, which is no class of the workspace",
+                hint=suggest(name, ontology.names, "its classes are"),
+            )
+    folded = {name.casefold(): name for name in reversed(ontology.names)}
+    mapped: dict[str, str | None] = {}
+    for name in truth.names:
+        exact = name if name in ontology.names else folded.get(name.casefold())
+        mapped[name] = class_map.get(name, exact) or None
+    used = {label for image in truth.records for label in image.objects.label}
+    unknown = [n for n in truth.names if mapped[n] is None and n in used and n not in class_map]
+    if unknown:
+        raise _unknown(unknown, ontology)
+    return mapped
+
+
+def _unknown(names: list[str], ontology: Ontology) -> AutolabelError:
+    listed = ", ".join(map(repr, names))
+    lower = {name.casefold(): name for name in ontology.names}
+    near = difflib.get_close_matches(names[0].casefold(), lower, n=1, cutoff=0.0)
+    target = lower[near[0]] if near else ontology.names[0]
+    return AutolabelError(
+        f"the hand labels have classes that the workspace has not: {listed}",
+        hint=f'add --class-map "{names[0]}={target}", or --class-map "{names[0]}=" to leave it '
+        f"out; the workspace's classes are: {', '.join(ontology.names)}",
+    )

@@ -1,0 +1,1 @@
+"""A whole pipeline file: checked ahead, planned, and run."""

@@ -1,0 +1,185 @@
+"""What a pipeline file asks for, and what stops it, before the first photo is looked at."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from autolabel import registry
+from autolabel.config import STEPS, FilterConfig, PipelineConfig, TrainConfig
+from autolabel.datasets.export import check_place
+from autolabel.datasets.ground_truth import read_hand_labels
+from autolabel.errors import UsageError
+from autolabel.registry import hub
+from autolabel.sources import find_images
+from autolabel.stages import labelling as pipeline
+from autolabel.stages.filter import check_classes
+from autolabel.stages.filter.fit import TASKS
+from autolabel.stages.filter.rules import active
+from autolabel.store import not_writable
+from autolabel.train import check_student, folder_of, is_complete
+
+
+def named(config: PipelineConfig, until: str | None = None) -> list[str]:
+    """The steps that the file names, up to and with `until`.
+
+    Raises:
+        UsageError: the file has no such step.
+    """
+    steps = [step for step in STEPS if getattr(config, step) not in (None, ())]
+    if until is None:
+        return steps
+    if until not in steps:
+        raise UsageError(
+            f"the file has no step {until!r} to stop after",
+            hint=f"its steps are: {', '.join(steps)}",
+        )
+    return steps[: steps.index(until) + 1]
+
+
+def last_labels(config: PipelineConfig) -> str:
+    """The newest layer of labels that the file makes; another one is of an earlier file."""
+    return "filter" if config.filter else filter_source(config)
+
+
+def recipe_of(config: PipelineConfig) -> TrainConfig:
+    """The training that the file asks for, on its own labels; what it is measured on is held out.
+
+    Raises:
+        AutolabelError: the hand labels cannot be read.
+    """
+    recipe = config.train or TrainConfig()
+    recipe = recipe.model_copy(update={"from_layer": recipe.from_layer or last_labels(config)})
+    if config.evaluate is None or recipe.holdout:
+        return recipe
+    photos = [image.path for image in read_hand_labels(Path(config.evaluate.truth)).records]
+    return recipe.model_copy(update={"holdout": tuple(str(p) for p in photos if p is not None)})
+
+
+def filter_source(config: PipelineConfig) -> str:
+    """The layer that is filtered: a refine/ that an earlier file asked for is no source of this."""
+    return "refine" if config.refine else "detect"
+
+
+def embedders(config: FilterConfig) -> dict[str, str]:
+    """Embedder -> the model that is named for it."""
+    return {name: getattr(config, name) for name in TASKS if getattr(config, name)}
+
+
+def models(config: PipelineConfig, steps: Collection[str]) -> list[tuple[str, str]]:
+    """Task and name of every model that the steps load."""
+    found = []
+    if "detect" in steps:
+        found.append(("detector", config.detect.model))
+    if config.refine is not None and "refine" in steps:
+        found.append(("segmenter", config.refine.model))
+    if config.filter is not None and "filter" in steps:
+        found += [(TASKS[name], model) for name, model in embedders(config.filter).items()]
+    return found
+
+
+def check(config: PipelineConfig, steps: Collection[str], *, fetch: bool = True) -> list[str]:
+    """See that every step can begin: photos, prompts, models, student, truth, places to write.
+
+    Args:
+        config: the pipeline.
+        steps: those that will run.
+        fetch: whether models that are not on this machine are fetched now.
+
+    Returns:
+        Models that would have to be fetched, where `fetch` is False.
+
+    Raises:
+        AutolabelError: the first thing that stops the run.
+    """
+    for step, test in _TESTS.items():
+        if step in steps:
+            test(config)
+    _check_writable(Path(config.workspace))
+    missing = []
+    for task, name in models(config, steps):
+        if not fetch and _is_absent(name):
+            missing.append(name)
+        else:
+            registry.adapter_of(registry.locate(task, name))
+    return missing
+
+
+def _ingest(config: PipelineConfig) -> None:
+    find_images(config.ingest.source)
+    pipeline.marking(config.ingest)  # a held-out photo that cannot be read
+
+
+def _detect(config: PipelineConfig) -> None:
+    config.detect.resolve_ontology()
+
+
+def _filter(config: PipelineConfig) -> None:
+    assert config.filter is not None  # it is among the steps
+    config.filter.check()
+    active(config.filter)
+    check_classes(config.filter, config.detect.resolve_ontology())
+
+
+def _export(config: PipelineConfig) -> None:
+    places: set[Path] = set()
+    for one in config.export:
+        out = Path(one.out)
+        if out.resolve() in places:
+            raise UsageError(f"two exports go to {out}", hint="give each a folder of its own: out")
+        places.add(out.resolve())
+        check_place(out, one.format)
+        _check_writable(out)
+
+
+def _train(config: PipelineConfig) -> None:
+    assert config.train is not None  # it is among the steps
+    if not is_complete(folder_of(Path(config.workspace), config.train)):  # it takes seconds to load
+        check_student(config.train)
+
+
+def _evaluate(config: PipelineConfig) -> None:
+    assert config.evaluate is not None  # it is among the steps
+    for path in (config.evaluate.truth, config.evaluate.reference):
+        if path is not None:
+            read_hand_labels(Path(path))
+
+
+def _report(config: PipelineConfig) -> None:
+    assert config.report is not None  # it is among the steps
+    if config.report.out:
+        out = Path(config.report.out)
+        if out.is_dir():
+            raise UsageError(f"{out} is a folder", hint="name the page: report.out: report.html")
+        _check_writable(out.parent)
+
+
+_TESTS: Mapping[str, Callable[[PipelineConfig], None]] = {
+    "ingest": _ingest,
+    "detect": _detect,
+    "filter": _filter,
+    "export": _export,
+    "train": _train,
+    "evaluate": _evaluate,
+    "report": _report,
+}
+
+
+def _check_writable(folder: Path) -> None:
+    """See that a folder can be written, or be made."""
+    here = folder.absolute()
+    while not here.exists() and here != here.parent:
+        here = here.parent
+    if not here.is_dir():
+        raise not_writable(folder, NotADirectoryError(errno.ENOTDIR, f"{here} is not a folder"))
+    if not os.access(here, os.W_OK | os.X_OK):
+        raise not_writable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def _is_absent(name: str) -> bool:
+    """Whether a model would have to be fetched."""
+    if Path(name).expanduser().exists():
+        return False
+    return hub.cached(registry.hub_id_of(name)) is None

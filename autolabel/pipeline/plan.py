@@ -1,0 +1,214 @@
+"""What a pipeline file would do, and why. Nothing is written, and no model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from autolabel import registry, report, train
+from autolabel.config import ExportConfig, PipelineConfig, ReportConfig, TrainConfig
+from autolabel.datasets import export
+from autolabel.metrics import RESULT
+from autolabel.ontology import Ontology
+from autolabel.pipeline.checks import embedders, filter_source, last_labels, recipe_of
+from autolabel.stages import filter as filtering
+from autolabel.stages import labelling as pipeline
+from autolabel.stages.filter.fit import TASKS
+from autolabel.store import Layer, Manifest, Workspace, differences
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a step would do.
+
+    Attributes:
+        step: its name.
+        images: how many images it would work on at most; 0 where it would do nothing, None where
+            it counts something else.
+        reason: why, or why not.
+    """
+
+    step: str
+    images: int | None
+    reason: str
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.images == 0
+
+
+def plan(
+    config: PipelineConfig, steps: Sequence[str], missing: Sequence[str] = ()
+) -> list[Planned]:
+    """What `run` would do.
+
+    Args:
+        config: the pipeline; `autolabel.pipeline.checks.check` has found nothing wrong with it.
+        steps: those that would run.
+        missing: models that are not on this machine.
+
+    Raises:
+        AutolabelError: a layer is damaged, or photos cannot be read.
+    """
+    return _Plan(config, missing).steps(steps)
+
+
+class _Plan:
+    """Goes through the steps in order, and remembers what changes on the way."""
+
+    def __init__(self, config: PipelineConfig, missing: Sequence[str]) -> None:
+        self.config = config
+        self.missing = set(missing)
+        self.workspace = Workspace(Path(config.workspace))
+        self.last = last_labels(config)
+        self.photos = 0  # of the workspace once ingest is done
+        self.fresh = 0  # of these, the new ones
+        self.changed: dict[str, str] = {}
+        """Layer -> why it changes."""
+
+    def steps(self, names: Sequence[str]) -> list[Planned]:
+        return [
+            planned
+            for name in names
+            for planned in (self._exports() if name == "export" else [getattr(self, f"_{name}")()])
+        ]
+
+    def _ingest(self) -> Planned:
+        self.fresh = pipeline.new_photos(self.workspace, self.config.ingest)
+        images = self.workspace.layer("images")
+        known = images.counts().images if images.exists else 0
+        self.photos = known + self.fresh
+        reasons = [f"{self.fresh} new photos"] if self.fresh else []
+        if images.exists:
+            asked = replace(pipeline.marking(self.config.ingest)[1], source={"layer": "scan"})
+            reasons += differences(images.manifest, asked)
+            reasons += _problems(self.workspace, images)
+        if not reasons:
+            return Planned("ingest", 0, "no new photos")
+        if not self.fresh or len(reasons) > 1:
+            self.changed["images"] = "; ".join(reasons)
+        return Planned("ingest", self.fresh or known, "; ".join(reasons))
+
+    def _detect(self) -> Planned:
+        if self.config.detect.model in self.missing:
+            return self._all("detect", [self._fetched(self.config.detect.model)])
+        asked = pipeline.detection(self.workspace, self.config.detect)[2]
+        return self._stage("detect", "images", asked)
+
+    def _refine(self) -> Planned:
+        assert self.config.refine is not None  # it is among the steps
+        if self.config.refine.model in self.missing:
+            return self._all("refine", [self._fetched(self.config.refine.model)])
+        return self._stage("refine", "detect", pipeline.refinement(self.config.refine)[1])
+
+    def _filter(self) -> Planned:
+        options = self.config.filter
+        assert options is not None  # it is among the steps
+        named = embedders(options)
+        absent = [self._fetched(model) for model in named.values() if model in self.missing]
+        if absent:
+            return self._all("filter", absent)
+        located = {name: registry.locate(TASKS[name], model) for name, model in named.items()}
+        source = filter_source(self.config)
+        return self._stage("filter", source, filtering.asked(options, located))
+
+    def _stage(self, name: str, source: str, asked: Manifest) -> Planned:
+        layer = self.workspace.layer(name)
+        if not layer.exists:
+            return self._all(name, ["not done yet"])
+        reasons = differences(layer.manifest, replace(asked, source={"layer": source}))
+        if source in self.changed:
+            reasons.append(f"{source}/ changes")
+        if reasons:
+            return self._all(name, reasons)
+        problems = _problems(self.workspace, layer)
+        rows = _rows_to_do(self.workspace, layer) + self.fresh
+        if problems and name != self.last:
+            self.changed[name] = problems[0]
+        if self.fresh:
+            problems.append(f"{self.fresh} new photos")
+        return Planned(name, rows, "; ".join(problems) or "up to date")
+
+    def _all(self, name: str, reasons: Sequence[str]) -> Planned:
+        self.changed[name] = "; ".join(reasons)
+        return Planned(name, self.photos, self.changed[name])
+
+    def _fetched(self, model: str) -> str:
+        return f"{model} is to be fetched first"
+
+    def _exports(self) -> list[Planned]:
+        return [self._export(one) for one in self.config.export]
+
+    def _export(self, one: ExportConfig) -> Planned:
+        name = f"export to {one.out}"
+        return self._product(name, one.from_layer, Path(one.out).exists(), partial(_exported, one))
+
+    def _train(self) -> Planned:
+        recipe = recipe_of(self.config)
+        folder = train.folder_of(self.workspace.path, recipe)
+        current = partial(_trained, recipe)
+        planned = self._product("train", recipe.from_layer, folder.exists(), current)
+        if not planned.idle:
+            self.changed["train"] = "another student"
+        return planned
+
+    def _evaluate(self) -> Planned:
+        changed = [f"{name}/ changes" for name in (self.last, "train") if name in self.changed]
+        if self.fresh and not changed:
+            changed = [f"{self.fresh} new photos"]
+        if not (self.workspace.path / RESULT).exists():
+            changed = ["not measured yet"]
+        again = "measured already; again where hand labels or options are others"
+        return Planned("evaluate", None, "; ".join(changed) or again)
+
+    def _report(self) -> Planned:
+        about = self.config.report
+        assert about is not None  # it is among the steps
+        current = partial(_reported, about)
+        if "train" in self.changed:
+            return Planned("report", None, "train/ changes")
+        return self._product("report", about.layer, False, current)
+
+    def _product(
+        self, step: str, layer: str | None, there: bool, is_current: Callable[..., bool]
+    ) -> Planned:
+        """A step whose result is no layer; `there` is whether something was made before."""
+        name = layer or self.last
+        if name in self.changed:
+            return Planned(step, None, f"{name}/ changes")
+        if self.fresh:
+            return Planned(step, None, f"{self.fresh} new photos")
+        labels = self.workspace.require(name)
+        if is_current(self.workspace, labels, pipeline.ontology_of(labels)):
+            return Planned(step, 0, "up to date")
+        return Planned(step, None, "labels or options are others" if there else "not done yet")
+
+
+def _exported(one: ExportConfig, workspace: Workspace, layer: Layer, ontology: Ontology) -> bool:
+    return export.is_current(workspace, layer, ontology, one)
+
+
+def _trained(one: TrainConfig, workspace: Workspace, layer: Layer, ontology: Ontology) -> bool:
+    return train.is_current(workspace, layer, ontology, one)
+
+
+def _reported(one: ReportConfig, workspace: Workspace, layer: Layer, ontology: Ontology) -> bool:
+    about = one.model_copy(update={"layer": layer.name})
+    return report.is_current(workspace, layer, about) is not None
+
+
+def _problems(workspace: Workspace, layer: Layer) -> list[str]:
+    """That it is stale or unfinished, in words."""
+    problem = workspace.state(layer.name).problem()
+    return [problem] if problem else []
+
+
+def _rows_to_do(workspace: Workspace, layer: Layer) -> int:
+    """How many images lie in shards that are to be done."""
+    state = workspace.state(layer.name)
+    source = workspace.layer(state.source or "")
+    there = set(source.shards())
+    return sum(source.rows(i) for i in (state.lacking | state.outdated) & there)

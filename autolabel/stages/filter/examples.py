@@ -1,0 +1,140 @@
+"""Labelled example crops: a folder with one subfolder per class, or any set of hand labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.datasets.ground_truth import read_hand_labels
+from autolabel.datasets.held_out import held_out_photos
+from autolabel.errors import AutolabelError, UsageError
+from autolabel.models.base import Embedder
+from autolabel.ontology import Ontology
+from autolabel.ops.crops import square_crop
+from autolabel.ops.images import ImageError, content_id, decode, read_bytes
+from autolabel.sources import find_images
+from autolabel.stages.filter.probe import Examples
+
+PER_PASS = 64
+"""Example crops that are in memory at a time."""
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One crop: its name, its file and that file's content; the whole image without a box."""
+
+    name: str
+    path: Path
+    image_id: str
+    box_xyxy: Box | None = None
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """The examples of `find_examples`."""
+
+    examples: tuple[Example, ...]
+
+    def fingerprint(self, revision: str, context: float) -> str:
+        """Changes when a crop, the model or the context does."""
+        rows = [[e.name, e.image_id, e.box_xyxy] for e in self.examples]
+        text = json.dumps([rows, revision, context]).encode()
+        return hashlib.sha256(text).hexdigest()[:16]
+
+    def embedded(self, embedder: Embedder, context: float) -> Examples:
+        """Their vectors; boxes get the context that labels get, whole images are crops already."""
+        parts = []
+        crops: list[npt.NDArray[np.uint8]] = []
+        for crop in self._crops(context):
+            crops.append(crop)
+            if len(crops) == PER_PASS:
+                parts.append(embedder.embed_images(crops))
+                crops = []
+        parts.append(embedder.embed_images(crops))
+        return Examples(np.array([e.name for e in self.examples]), np.concatenate(parts))
+
+    def _crops(self, context: float) -> Iterator[npt.NDArray[np.uint8]]:
+        last: tuple[Path, npt.NDArray[np.uint8]] | None = None
+        for example in self.examples:
+            if last is None or last[0] != example.path:
+                last = example.path, _pixels(example.path)
+            image = last[1]
+            if example.box_xyxy is None:
+                yield square_crop(image, [0, 0, image.shape[1], image.shape[0]], 0)
+            else:
+                yield square_crop(image, example.box_xyxy, context)
+
+
+def find_examples(folder: Path, ontology: Ontology, holdout: Sequence[str]) -> ExampleSet:
+    """Find example crops.
+
+    Args:
+        folder: subfolders of crops named as the classes (other names only compete), or hand labels
+            as `read_truth` reads them.
+        ontology: the classes.
+        holdout: files and folders of held-out photos, of which none may be an example.
+
+    Raises:
+        AutolabelError: nothing is there, fewer than two names have examples, none is a class, or a
+            held-out photo is among them.
+    """
+    if not folder.exists():
+        raise UsageError(f"{folder} does not exist", hint="--examples names a folder of crops")
+    sorted_ = _sorted_crops(folder) if folder.is_dir() else []
+    found = sorted_ or list(_hand_labels(folder))
+    names = {example.name for example in found}
+    if len(names) < 2 or not names & set(ontology.names):
+        raise AutolabelError(
+            f"{folder} has examples of {', '.join(sorted(names)) or 'nothing'}; a probe needs two "
+            "names, one of them a class",
+            hint=f"make a subfolder for each class: {', '.join(ontology.names)}",
+        )
+    held = {content_id(_bytes(path)) for path in held_out_photos(holdout)}
+    for example in found:
+        if example.image_id in held:
+            raise AutolabelError(
+                f"example {example.path} is a held-out photo",
+                hint="what the labels are measured against must not shape them; take it out",
+            )
+    return ExampleSet(tuple(found))
+
+
+def _sorted_crops(folder: Path) -> list[Example]:
+    found = []
+    for sub in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        if sub.name in ("images", "labels", "annotations", "Annotations", "JPEGImages"):
+            return []
+        paths = find_images([str(sub)]).paths
+        found += [Example(sub.name, path, content_id(_bytes(path))) for path in paths]
+    return found
+
+
+def _hand_labels(path: Path) -> Iterator[Example]:
+    for image in read_hand_labels(path).records:
+        if image.path is None or image.image_id is None:
+            continue
+        usable = image.objects[~image.ignore]
+        for label, box in zip(usable.label, usable.xyxy.tolist(), strict=True):
+            yield Example(str(label), image.path, image.image_id, tuple(box))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except ImageError as e:
+        raise AutolabelError(f"example {path} {e}", hint="mend or remove it") from e
+
+
+def _pixels(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        return decode(_bytes(path))
+    except ImageError as e:
+        raise AutolabelError(f"example {path} is not usable: {e}", hint="mend or remove it") from e

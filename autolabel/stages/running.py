@@ -1,0 +1,214 @@
+"""Running a stage over a workspace: a source that is ready, what is left to do, and the engine."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from autolabel.config import EngineConfig
+from autolabel.engine.base import Progress, Stage, Task
+from autolabel.engine.journal import clear
+from autolabel.errors import AutolabelError
+from autolabel.ops.images import can_be_read
+from autolabel.sources import from_uri
+from autolabel.stages.history import finishing
+from autolabel.stages.pixels import ALIKE, photos_gone
+from autolabel.store import Draft, Layer, Manifest, Workspace, bound_to
+from autolabel.types import POOL, Record, is_unread
+
+ENGINES = {"local": "autolabel.engine.local", "ray": "autolabel.engine.ray"}
+"""Engine -> module whose `run` it is."""
+
+LABELS = ("filter", "refine", "detect")
+"""Layers with labels, newest stage first."""
+
+Reporter = Callable[[str, int], Progress]
+"""(stage name, images to do) -> a progress to update."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one stage did.
+
+    Attributes:
+        layer: the layer that it made or found complete.
+        images: how many images it worked on; 0 means that there was nothing to do.
+        ignored: files of other kinds that `ingest` left alone.
+        gone: photos that `ingest` found deleted or replaced, and marked so.
+        ours: images that `ingest` left alone because autolabel wrote them.
+        unread: images that it could not read, which the same command tries again.
+        held_out: held-out photos that `ingest` guards.
+        near_held_out: photos that are near one of them, and not made from it.
+    """
+
+    layer: Layer
+    images: int
+    ignored: int = 0
+    gone: int = 0
+    ours: int = 0
+    unread: int = 0
+    held_out: int = 0
+    near_held_out: int = 0
+
+
+def silent(stage: str, images: int) -> Progress:
+    """A progress that nobody watches."""
+    return Progress()
+
+
+def check_ready(workspace: Workspace, layer: Layer, flag: str = "--from") -> None:
+    """See that a layer is complete and up to date, and so is what it was made from.
+
+    Args:
+        workspace: that of the layer.
+        layer: to be read.
+        flag: the option that names another one.
+
+    Raises:
+        AutolabelError: it is not.
+    """
+    problem = workspace.state(layer.name).problem()
+    if problem is not None:
+        before = [one.name for one in workspace.ancestry(layer)[1:] if one.name in LABELS]
+        others = [name for name in before if workspace.state(name).complete]
+        other = f"; or take another layer: {flag} {others[0]}" if others else ""
+        raise AutolabelError(problem, hint=f"run {finishing(workspace, layer)}{other}")
+
+
+def tasks_from(source: Layer, indices: Iterable[int]) -> list[Task]:
+    """Shards of `source` to be done."""
+    return [Task(i, source.rows(i), partial(source.read, i), source.digest(i)) for i in indices]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Images of a source that a layer made from it could not read."""
+
+    source: Layer
+    root: Path
+
+    def rows(self, layer: Layer, index: int) -> list[tuple[int, Path, str]]:
+        """Row, file and id of those in a shard that the stage is meant to read."""
+        columns = ["uri", "image_id", "split", "error"]
+        given = self.source.table(index, columns).to_pylist()
+        errors = layer.table(index, ["error"]).column(0).to_pylist()
+        return [
+            (i, from_uri(row["uri"], self.root), row["image_id"])
+            for i, (row, error) in enumerate(zip(given, errors, strict=True))
+            if is_unread(error) and row["error"] is None and row["split"] == POOL
+        ]
+
+    def readable(self, layer: Layer, index: int) -> frozenset[int]:
+        """The rows of a shard that can be read by now."""
+        rows = self.rows(layer, index)
+        return frozenset(i for i, path, image_id in rows if can_be_read(path, image_id))
+
+    def again(self, layer: Layer, fitting: Collection[int]) -> set[int]:
+        """The shards with such rows, of those that fit."""
+        return {i for i in fitting if layer.has_unread(i) and self.readable(layer, i)}
+
+    def count(self, layer: Layer) -> int:
+        """How many there are in all."""
+        return sum(len(self.rows(layer, i)) for i in layer.shards() if layer.has_unread(i))
+
+    def task(self, layer: Layer, index: int) -> Task:
+        """A shard of which only the rows that can be read by now are done again."""
+        only = self.readable(layer, index)
+        read = partial(_merged, self.source, layer, index, only)
+        return Task(index, len(only), read, self.source.digest(index), only)
+
+
+def _merged(source: Layer, layer: Layer, index: int, fresh: frozenset[int]) -> list[Record]:
+    """The rows `fresh` from `source`, the others as `layer` has them."""
+    pairs = zip(source.read(index), layer.read(index), strict=True)
+    return [given if i in fresh else made for i, (given, made) in enumerate(pairs)]
+
+
+def derive(
+    workspace: Workspace,
+    name: str,
+    source: Layer,
+    manifest: Manifest,
+    make_stage: Callable[[], Stage],
+    root: Path,
+    engine: EngineConfig,
+    overwrite: bool,
+    report: Reporter,
+    *,
+    on_trial: bool = False,
+) -> Done:
+    """Make a layer from another by a stage that needs nothing but the records; holds no lock.
+
+    Args:
+        workspace: where the layer goes.
+        name: of the layer.
+        source: complete and up to date.
+        manifest: of the layer; what it is bound to of the source is filled in.
+        make_stage: loads what it needs.
+        root: folder of the photos.
+        engine: how it runs.
+        overwrite: whether settings that differ from those of the layer replace them.
+        report: called when work begins.
+        on_trial: see `Draft`.
+
+    Raises:
+        AutolabelError: the settings differ, the stage cannot be made, photos are gone, or some
+            shards could not be done.
+    """
+    unread = Unread(source, root)
+    wanted = {index: source.digest(index) for index in source.shards()}
+    draft = workspace.draft(
+        name, bound_to(manifest, source), wanted, overwrite=overwrite, again=unread.again
+    )
+    draft.on_trial = on_trial
+    tasks = [
+        unread.task(draft.final, task.index) if task.index in draft.again else task
+        for task in tasks_from(source, draft.to_do)
+    ]
+    _check_photos(source, draft.to_do, root)
+    layer = run_stage(name, make_stage, draft, tasks, engine, report)
+    return Done(layer, sum(task.images for task in tasks), unread=unread.count(layer))
+
+
+def _check_photos(source: Layer, indices: Sequence[int], root: Path) -> None:
+    """See that the photos are not away as a whole, before a model is loaded for them."""
+    rows = (row for i in indices for row in source.table(i, ["uri", "split", "error"]).to_pylist())
+    uris = [row["uri"] for row in rows if row["error"] is None and row["split"] == POOL]
+    some = uris[:: max(len(uris) // ALIKE, 1)]
+    if len(some) >= ALIKE and not any(from_uri(uri, root).exists() for uri in some):
+        raise photos_gone(root, f"{len(some)} of them were looked for, and all are missing")
+
+
+def run_stage(
+    name: str,
+    make_stage: Callable[[], Stage],
+    draft: Draft,
+    tasks: Sequence[Task],
+    engine: EngineConfig,
+    report: Reporter,
+    title: str = "",
+) -> Layer:
+    """Run the engine over what a draft lacks; the complete layer.
+
+    No stage is made where there is nothing to do, and nothing is written before it is made.
+    """
+    if not tasks:
+        clear(draft.begin())  # a kill may have come between a shard and the end of its journal
+        return draft.finish()
+    progress = report(title or name, sum(task.images for task in tasks))
+    try:
+        importlib.import_module(ENGINES[engine.engine]).run(
+            make_stage,
+            draft.begin,
+            tasks,
+            progress,
+            batch_size=engine.batch_size,
+            workers=engine.workers,
+        )
+    except BaseException:
+        draft.note()
+        raise
+    return draft.finish()

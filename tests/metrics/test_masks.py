@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autolabel.metrics import draw, measure
+from autolabel.metrics.evaluation_set import Photos
+from autolabel.ops import masks
+from autolabel.types import Objects
+from tests.measuring import objects, true
+
+BOX = [10, 10, 50, 50]
+
+
+def filled(box: list[int]) -> bytes:
+    mask = np.zeros((1, 100, 100), bool)
+    mask[0, box[1] : box[3], box[0] : box[2]] = True
+    return masks.encode(mask)[0]
+
+
+def with_masks(labels: Objects, *given: bytes | None) -> Objects:
+    column = np.empty(len(given), object)
+    column[:] = given
+    return replace(labels, mask=column)
+
+
+def photos(labels: Objects, count: int = 1) -> Photos:
+    flags = np.zeros(len(labels), bool)
+    names = tuple(f"{i}.jpg" for i in range(count))
+    sides = ((100, 100),) * count
+    return Photos(("cat",), (), (labels,) * count, (flags,) * count, names, names, sides)
+
+
+def measured(found: Objects, labels: Objects, samples: int = 0) -> Any:
+    return measure(
+        [found], photos(labels), score_threshold=0.0, iou=0.5, weights=draw(1, samples, 0)
+    ).figures["masks"]
+
+
+def test_masks_are_scored_by_their_own_overlap() -> None:
+    labels = with_masks(true(("cat", BOX)), filled(BOX))
+    found = objects(("cat", 0.9, BOX))
+    whole = measured(with_masks(found, filled(BOX)), labels, samples=5)
+    assert whole == {
+        "ap": pytest.approx(1), "ap50": pytest.approx(1), "ap75": pytest.approx(1), "mean_iou": 1,
+        "intervals": {n: pytest.approx([1, 1]) for n in ("ap", "ap50", "ap75", "mean_iou")},
+    }  # fmt: skip
+    part = measured(with_masks(found, filled([10, 10, 34, 50])), labels)  # 0.6 of it
+    assert part["ap50"] == pytest.approx(1)
+    assert part["ap75"] == 0
+    assert part["ap"] == pytest.approx(3 / 10)
+    assert part["mean_iou"] == pytest.approx(0.6)
+
+
+def test_a_bad_mask_in_a_good_box_pulls_the_mean_down() -> None:
+    labels = with_masks(true(("cat", BOX)), filled(BOX))
+    bad = measured(with_masks(objects(("cat", 0.9, BOX)), filled([10, 10, 14, 50])), labels)
+    assert bad["ap50"] == 0
+    assert bad["mean_iou"] == pytest.approx(0.1)
+
+
+def test_without_masks_on_both_sides_there_is_nothing_to_say() -> None:
+    found = objects(("cat", 0.9, BOX))
+    plain, labelled = true(("cat", BOX)), with_masks(true(("cat", BOX)), filled(BOX))
+    assert measured(found, labelled) is None
+    assert measured(with_masks(found, filled(BOX)), plain) is None
+    assert measured(objects(), labelled) is None
+    some = with_masks(true(("cat", BOX), ("cat", BOX)), filled(BOX), None)
+    assert measured(with_masks(found, filled(BOX)), some) is None
+
+
+def test_what_was_found_without_a_mask_is_wrong() -> None:
+    labels = with_masks(true(("cat", BOX)), filled(BOX))
+    found = objects(("cat", 0.9, BOX), ("cat", 0.5, BOX))
+    result = measured(with_masks(found, None, filled(BOX)), labels)
+    assert result["ap50"] == pytest.approx(0.5)
