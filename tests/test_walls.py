@@ -13,11 +13,12 @@ import autolabel
 
 PACKAGE = Path(autolabel.__file__).parent
 
-BASE = {"errors", "reading"}
+BASE = {"errors", "reading", "plugins"}
 DATA = BASE | {"types", "ontology", "config"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "reading": set(),
+    "plugins": set(),
     "types": BASE,
     "ontology": BASE,
     "config": BASE | {"ontology"},

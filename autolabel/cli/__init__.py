@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _warn_of_plugins() -> None:
     """Say which plugins are broken, where the command has looked at them."""
-    if "autolabel.registry.plugins" in sys.modules:
-        from autolabel.registry.plugins import problems_met
+    if "autolabel.plugins" in sys.modules:
+        from autolabel.plugins import problems_met
 
         for line in problems_met():
             message(f"warning: {line}")

@@ -163,9 +163,7 @@ def models_known() -> list[dict[str, Any]]:
     """Every registered model: what it is, and what of it is on this machine."""
     from autolabel import registry
     from autolabel.registry import hub
-    from autolabel.registry.plugins import installed
 
-    sources = installed().sources
     rows = []
     for name, known in registry.registered().items():
         here = hub.cached(known.hub_id, bare=bool(known.adapter))
@@ -177,7 +175,7 @@ def models_known() -> list[dict[str, Any]]:
                 "licence": known.licence,
                 "parameters_millions": known.parameters_millions,
                 "gated": known.gated,
-                "source": sources.get(name, "autolabel"),
+                "source": registry.MODELS.source(name),
                 "on_disk": here is not None,
                 "size_bytes": here.size if here else None,
                 "revision": here.commit if here else None,

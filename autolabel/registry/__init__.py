@@ -8,19 +8,17 @@ group `autolabel.models`, each entry a `Registered`.
 
 from __future__ import annotations
 
-import functools
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autolabel.errors import AutolabelError
+from autolabel.plugins import named
 from autolabel.reading import read_json
 from autolabel.registry import hub
 from autolabel.registry.catalogue import MODELS, Registered
 from autolabel.registry.checksums import folder_digest, sha256_of, weights_digest
-from autolabel.registry.plugins import installed
 
 __all__ = [
     "ADAPTERS",
@@ -123,10 +121,9 @@ class Located:
         return {**known, "sha256": digest} if digest else known
 
 
-@functools.cache
-def registered() -> dict[str, Registered]:
-    """Every registered name: our own, then those of installed packages."""
-    return {**MODELS, **installed().models}
+def registered() -> Mapping[str, Registered]:
+    """Return every registered name: our own, then those of installed packages."""
+    return MODELS
 
 
 def locate(task: str, name: str, *, fetch: bool = True) -> Located:
@@ -189,11 +186,10 @@ def load(located: Located, device: str) -> Any:
         AutolabelError: no adapter serves this kind of checkpoint, or it does not load.
     """
     target = adapter_of(located)
-    module, _, attribute = target.partition(":")
     try:
-        make = getattr(importlib.import_module(module), attribute)
+        make = named(target)
     except (ImportError, AttributeError) as e:
-        if module.startswith("autolabel."):
+        if target.startswith("autolabel."):
             raise
         raise AutolabelError(
             f"the adapter {target} of {located.name} does not load: {e}",
@@ -214,7 +210,7 @@ def adapter_of(located: Located) -> str:
     known = ADAPTERS[located.task]
     brought = {
         r.model_type: r.adapter
-        for r in installed().models.values()
+        for r in MODELS.plugins.values.values()
         if kind not in known and r.task == located.task and r.model_type and r.adapter
     }
     adapters = {**brought, **known}

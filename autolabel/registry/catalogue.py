@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from autolabel.plugins import PluginTable
+
 TASKS = ("detector", "segmenter", "image-text", "image")
 
 
@@ -44,7 +46,7 @@ _MM, _FLORENCE = "openmmlab-community/mm_grounding_dino", "florence-community/Fl
 _LLMDET, _SAM3_LITE = "iSEE-Laboratory/llmdet", "vil-uob/sam3-litetext"
 _D, _S, _T, _I = TASKS
 
-MODELS: Mapping[str, Registered] = {
+_PUBLISHED: Mapping[str, Registered] = {
     "grounding-dino-tiny": Registered(_D, "IDEA-Research/grounding-dino-tiny", APACHE, 172),
     "grounding-dino-base": Registered(_D, "IDEA-Research/grounding-dino-base", APACHE, 232),
     "mm-grounding-dino-tiny": Registered(_D, f"{_MM}_tiny_o365v1_goldg_v3det", APACHE, 172),
@@ -110,4 +112,17 @@ MODELS: Mapping[str, Registered] = {
     "ijepa-huge": Registered(_I, "facebook/ijepa_vith14_1k", NON_COMMERCIAL, 631),
     "vit-base": Registered(_I, "google/vit-base-patch16-224-in21k", APACHE, 86.4),
 }
-"""name -> checkpoint; only kinds that an adapter in `autolabel.registry.ADAPTERS` runs."""
+
+
+def _wrong(name: str, found: Registered) -> str | None:
+    if found.task not in TASKS:
+        return f"there is no task {found.task!r}"
+    if found.adapter.count(":") > 1 or (found.adapter and ":" not in found.adapter):
+        return f"the adapter {found.adapter!r} is not module:Class"
+    return None
+
+
+MODELS = PluginTable("model", "autolabel.models", _PUBLISHED, Registered, _wrong)
+"""name -> checkpoint; of our own only kinds that an adapter in `autolabel.registry.ADAPTERS` runs.
+A plugin's `adapter` names a class of its package that is made with a `Located` and a device, and
+does what `autolabel.models.base` asks of the task."""

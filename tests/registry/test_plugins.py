@@ -13,6 +13,7 @@ import pytest
 from autolabel.store import Workspace
 from tests.conftest import make_photos
 from tests.models.hub import COMMIT, put_in_cache
+from tests.plugins import install
 
 PLUGIN = """
 import numpy as np
@@ -52,16 +53,6 @@ BROKEN = {
 }
 
 
-def install(home: Path, name: str, code: str, entries: dict[str, str]) -> None:
-    """Lay a package out as pip does."""
-    (home / f"{name}.py").write_text(code, "utf-8")
-    info = home / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", "utf-8")
-    listed = "".join(f"{key} = {value}\n" for key, value in entries.items())
-    (info / "entry_points.txt").write_text(f"[autolabel.models]\n{listed}", "utf-8")
-
-
 def autolabel(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(home), "HF_HUB_CACHE": str(home / "cache")}
     command = [sys.executable, "-m", "autolabel", *map(str, arguments)]
@@ -71,7 +62,7 @@ def autolabel(home: Path, *arguments: object) -> subprocess.CompletedProcess[str
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A folder with the example plugin, whose checkpoint is in the hub's cache."""
-    entries = {"middle": "autolabel_example:MIDDLE"}
+    entries = {"autolabel.models": {"middle": "autolabel_example:MIDDLE"}}
     install(tmp_path, "autolabel_example", PLUGIN, entries)
     checkpoint = tmp_path / "checkpoint"
     checkpoint.mkdir()
@@ -114,7 +105,12 @@ def test_an_adapter_that_is_gone_is_an_error_of_one_line(home: Path) -> None:
 
 @pytest.mark.parametrize(("code", "attribute", "said"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_plugin_costs_a_warning(home: Path, code: str, attribute: str, said: str) -> None:
-    install(home, "autolabel_broken", code, {"broken": f"autolabel_broken:{attribute}"})
+    install(
+        home,
+        "autolabel_broken",
+        code,
+        {"autolabel.models": {"broken": f"autolabel_broken:{attribute}"}},
+    )
     done = autolabel(home, "models", "--json")
     assert done.returncode == 0, done.stderr
     names = {row["name"] for row in json.loads(done.stdout)}
@@ -127,7 +123,12 @@ def test_a_broken_plugin_costs_a_warning(home: Path, code: str, attribute: str, 
 
 def test_help_and_other_models_do_not_mind_a_broken_plugin(home: Path, detector: Path) -> None:
     code, attribute, _ = BROKEN["raises"]
-    install(home, "autolabel_broken", code, {"broken": f"autolabel_broken:{attribute}"})
+    install(
+        home,
+        "autolabel_broken",
+        code,
+        {"autolabel.models": {"broken": f"autolabel_broken:{attribute}"}},
+    )
     helped = autolabel(home, "--help")
     assert (helped.returncode, helped.stderr) == (0, "")
     done = autolabel(
@@ -138,7 +139,12 @@ def test_help_and_other_models_do_not_mind_a_broken_plugin(home: Path, detector:
 
 def test_a_plugin_cannot_take_a_name_of_ours(home: Path) -> None:
     code = "from autolabel.registry import Registered\nOURS = Registered('detector', 'evil/evil')"
-    install(home, "autolabel_broken", code, {"grounding-dino-tiny": "autolabel_broken:OURS"})
+    install(
+        home,
+        "autolabel_broken",
+        code,
+        {"autolabel.models": {"grounding-dino-tiny": "autolabel_broken:OURS"}},
+    )
     done = autolabel(home, "models", "--json")
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert rows["grounding-dino-tiny"]["hub_id"] == "IDEA-Research/grounding-dino-tiny"
