@@ -27,12 +27,11 @@ from autolabel.datasets.ground_truth import read_hand_labels
 from autolabel.engine.base import Progress
 from autolabel.errors import AutolabelError
 from autolabel.evaluate import compare
-from autolabel.metrics import RESULT
+from autolabel.metrics.result import RESULT, Evaluation
 from autolabel.pipeline import checks
 from autolabel.pipeline.plan import plan
 from autolabel.report import Reported, write_report
 from autolabel.report import is_current as is_written
-from autolabel.report.read import Measured
 from autolabel.stages import filter as filtering
 from autolabel.stages import labelling as pipeline
 from autolabel.store import Workspace, write_atomic
@@ -54,7 +53,7 @@ def measure(
     found = labels(workspace, named, allow_unfinished=allow_unfinished, flag="--layer")
     result = compare(workspace, truth, config, engine, report, newest=newest, say=show.message)
     try:
-        Measured.model_validate(result)  # an earlier one may have been changed by something else
+        Evaluation.model_validate(result)  # an earlier one may have been changed by something else
     except ValidationError:
         raise AutolabelError(
             f"{workspace.path / RESULT} is damaged",

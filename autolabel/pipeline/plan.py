@@ -10,7 +10,7 @@ from pathlib import Path
 from autolabel import registry, report, train
 from autolabel.config import ExportConfig, PipelineConfig, ReportConfig, TrainConfig
 from autolabel.datasets import export
-from autolabel.metrics import RESULT
+from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
 from autolabel.pipeline.checks import embedders, filter_source, last_labels, recipe_of
 from autolabel.stages import filter as filtering

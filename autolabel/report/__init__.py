@@ -13,7 +13,7 @@ from pathlib import Path
 from autolabel import __version__
 from autolabel.config import ReportConfig
 from autolabel.errors import UsageError
-from autolabel.metrics import RESULT
+from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
 from autolabel.report.facts import gather
 from autolabel.report.page import render

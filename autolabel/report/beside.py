@@ -13,10 +13,10 @@ from autolabel.errors import AutolabelError
 from autolabel.metrics import match_truth
 from autolabel.metrics.classes import map_classes
 from autolabel.metrics.evaluation_set import renamed
+from autolabel.metrics.result import EntryResult, Evaluation
 from autolabel.ontology import Ontology
 from autolabel.report.album import Album
 from autolabel.report.photos import Photos
-from autolabel.report.read import Measured, Row
 from autolabel.report.scenes import (
     Panel,
     SceneShown,
@@ -50,7 +50,7 @@ class Beside:
 class _Shown:
     """One thing measured, with its records of the photos that are shown, by image_id."""
 
-    row: Row
+    row: EntryResult
     title: str
     records: dict[str, Record]
 
@@ -59,7 +59,7 @@ def beside(
     album: Album,
     workspace: Workspace,
     ontology: Ontology,
-    measured: Measured,
+    measured: Evaluation,
     images: int,
     gone: dict[str, str],
 ) -> Beside:

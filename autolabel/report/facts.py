@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 
 from autolabel import __version__
 from autolabel.config import ReportConfig
-from autolabel.metrics import RESULT
+from autolabel.metrics.result import RESULT, Evaluation
 from autolabel.ontology import Ontology
 from autolabel.report.album import Album
 from autolabel.report.beside import Beside, beside
 from autolabel.report.gallery import Gallery, gallery
 from autolabel.report.photos import Photos
-from autolabel.report.read import Measured, Training, read_measured, read_trainings
+from autolabel.report.read import Training, read_measured, read_trainings
 from autolabel.report.tally import Tally, tally
 from autolabel.report.verdict import Verdict, verdict
 from autolabel.stages.history import StageRun, commands, stage_runs, train_command
@@ -54,7 +54,7 @@ class Facts:
     images: Counts
     counts: Tally
     runs: tuple[StageRun, ...]
-    measured: Measured | None
+    measured: Evaluation | None
     trainings: tuple[Training, ...]
     beside: Beside
     gallery: Gallery
@@ -95,7 +95,7 @@ def gather(workspace: Workspace, layer: Layer, ontology: Ontology, config: Repor
 
 
 def _stale(
-    workspace: Workspace, layer: Layer, measured: Measured | None, trainings: Sequence[Training]
+    workspace: Workspace, layer: Layer, measured: Evaluation | None, trainings: Sequence[Training]
 ) -> Iterator[str]:
     """What was measured or learned from labels that have changed since."""
     for state in workspace.states():
@@ -126,7 +126,7 @@ def _stale(
 
 
 def _made(
-    workspace: Workspace, layer: Layer, measured: Measured | None, trainings: Sequence[Training]
+    workspace: Workspace, layer: Layer, measured: Evaluation | None, trainings: Sequence[Training]
 ) -> Made:
     lines = commands(workspace, layer)
     for training in trainings:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from autolabel.config.train import TrainConfig
+from autolabel.metrics.result import EntryResult, Estimate, Evaluation, Interval
 from autolabel.metrics.summary import timed
 from autolabel.report.drawing import PALETTE
 from autolabel.report.facts import Facts
 from autolabel.report.plots import curves_svg, epochs_svg
-from autolabel.report.read import Change, Interval, Measured, Row, Training
+from autolabel.report.read import Training
 from autolabel.report.verdict import LABELS, STUDENT, last_of, photos, spread
 from autolabel.stages.history import changed_settings
 
@@ -122,10 +123,10 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f} %"
 
 
-def reading(change: Change | None) -> str:
+def reading(change: Estimate | None) -> str:
     """A difference in words, by whether its interval leaves out zero.
 
-    >>> reading(Change(value=-0.1, interval=(-0.2, 0.02)))
+    >>> reading(Estimate(value=-0.1, interval=(-0.2, 0.02)))
     'no clear difference'
     """
     if change is None or change.value is None or change.interval is None:
@@ -189,7 +190,7 @@ def _percents(interval: Interval) -> str:
     return f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f} %" if interval else "–"
 
 
-def curves(measured: Measured) -> list[Plot]:
+def curves(measured: Evaluation) -> list[Plot]:
     """Precision against recall for each class."""
     rows = [row for row in measured.rows if row.curves]
 
@@ -200,7 +201,7 @@ def curves(measured: Measured) -> list[Plot]:
     return [_curve(name, rows) for name in names if any(name in row.curves for row in rows)]
 
 
-def _curve(name: str, rows: Sequence[Row]) -> Plot:
+def _curve(name: str, rows: Sequence[EntryResult]) -> Plot:
     lines, marks, said = [], [], []
     for row in rows:
         curve, figures = row.curves.get(name), row.classes.get(name)

@@ -11,159 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
+from autolabel.errors import AutolabelError
+from autolabel.metrics.result import Evaluation, read_result
 from autolabel.reading import read_json
-
-Interval = tuple[float, float] | None
-
-
-class Best(BaseModel):
-    """Where F1 is highest."""
-
-    threshold: float
-    f1: float
-    precision: float | None = None
-    recall: float | None = None
-
-
-class Figures(BaseModel):
-    """Figures of one class, or of all together; None where one is not defined."""
-
-    ap: float | None = None
-    ap50: float | None = None
-    ap75: float | None = None
-    ap_small: float | None = None
-    ap_medium: float | None = None
-    ap_large: float | None = None
-    precision: float | None = None
-    recall: float | None = None
-    f1: float | None = None
-    best_f1: Best | None = None
-
-
-class ClassFigures(Figures):
-    """Figures of one class, with the objects behind them."""
-
-    truth: int = 0
-    predicted: int = 0
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
-
-
-class Curve(BaseModel):
-    """Points of a precision-recall curve."""
-
-    recall: list[float]
-    precision: list[float]
-
-
-class Confusion(BaseModel):
-    """Hand labels by row, predictions by column; the last of both is background."""
-
-    labels: list[str]
-    matrix: list[list[int]]
-
-
-class Masks(BaseModel):
-    """Figures of masks."""
-
-    ap: float | None = None
-    ap50: float | None = None
-    ap75: float | None = None
-    mean_iou: float | None = None
-    intervals: dict[str, Interval] = {}
-
-
-class Worst(BaseModel):
-    """An image with wrong and missed objects."""
-
-    name: str
-    uri: str
-    tp: int
-    fp: int
-    fn: int
-
-
-class Row(Figures):
-    """One thing that was measured."""
-
-    name: str
-    kind: str
-    layer: str = ""
-    score_threshold: float = 0.0
-    intervals: dict[str, Interval] = {}
-    classes: dict[str, ClassFigures] = {}
-    curves: dict[str, Curve] = {}
-    confusion: Confusion | None = None
-    masks: Masks | None = None
-    images_per_second: float | None = None
-    worst: list[Worst] = []
-
-
-class Change(BaseModel):
-    """A difference or a share, with its interval."""
-
-    value: float | None = None
-    interval: Interval = None
-
-
-class Difference(BaseModel):
-    """One thing measured minus another."""
-
-    of: str
-    minus: str
-    figures: dict[str, Change | None] = {}
-
-
-class Reference(BaseModel):
-    """How much of the figures of hand labels the machine's labels reach."""
-
-    of: str
-    minus: str
-    share: dict[str, Change | None] = {}
-    images: int | None = None
-    possible: int | None = None
-
-
-class Speed(BaseModel):
-    """Images per second on one machine."""
-
-    device: str = ""
-    processor: str = ""
-    cores: int | None = None
-    threads: int | None = None
-    batch_size: int | None = None
-    batch_sizes: dict[str, int] = {}
-    images: int | None = None
-    image_sizes: list[tuple[int, int]] = []
-    repeats: int | None = None
-    teacher: float | None = None
-    students: dict[str, float | None] = {}
-    times_faster: dict[str, float | None] = {}
-    times_faster_range: dict[str, tuple[float, float]] = {}
-
-
-class Measured(BaseModel):
-    """The content of evaluate/result.json."""
-
-    truth: str
-    images: int
-    rows: list[Row]
-    iou: float = 0.5
-    bootstrap: int = 0
-    classes: list[str] = []
-    classes_without_truth: list[str] = []
-    without_truth: int = 0
-    unmatched_reasons: dict[str, str] = {}
-    class_map: dict[str, str] = {}
-    workspace: str = "."
-    device: str = ""
-    differences: list[Difference] = []
-    reference: Reference | None = None
-    speed: Speed | None = None
-    notes: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -181,15 +31,14 @@ class Training:
     epochs: dict[str, list[float]] = field(default_factory=dict)
 
 
-def read_measured(path: Path) -> tuple[Measured | None, str]:
+def read_measured(path: Path) -> tuple[Evaluation | None, str]:
     """The last evaluation, and a note if there is a file that cannot be used."""
     try:
-        data = read_json(path)
-        return Measured.model_validate(data["result"]), ""
+        return read_result(path), ""
     except FileNotFoundError:
         return None, ""
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
-        return None, f"{path.name} is damaged or was written by another version"
+    except AutolabelError as e:
+        return None, str(e)
 
 
 def read_trainings(folder: Path) -> tuple[list[Training], list[str]]:

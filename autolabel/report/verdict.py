@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from autolabel.report.read import Interval, Measured, Row, Training
+from autolabel.metrics.result import EntryResult, Evaluation, Interval
+from autolabel.report.read import Training
 from autolabel.report.tally import Tally
 
 WIDE = 0.12
@@ -32,7 +33,7 @@ class Verdict:
     known: bool
 
 
-def last_of(measured: Measured | None, kinds: Sequence[str]) -> Row | None:
+def last_of(measured: Evaluation | None, kinds: Sequence[str]) -> EntryResult | None:
     """The last thing measured of the first kind that there is."""
     for kind in kinds:
         rows = [row for row in measured.rows if row.kind == kind] if measured else []
@@ -44,7 +45,7 @@ def last_of(measured: Measured | None, kinds: Sequence[str]) -> Row | None:
 def verdict(
     counts: Tally,
     names: Sequence[str],
-    measured: Measured | None,
+    measured: Evaluation | None,
     trainings: Sequence[Training],
     notes: Sequence[str] = (),
 ) -> Verdict:
@@ -67,7 +68,7 @@ def verdict(
     return Verdict((first, second), cautions, labels is not None)
 
 
-def _labels(row: Row, images: int) -> str:
+def _labels(row: EntryResult, images: int) -> str:
     if row.recall is None:
         return (
             "The hand-labelled photos show no object of these classes, so they cannot tell how "
@@ -100,7 +101,7 @@ def _unknown(counts: Tally) -> str:
     )
 
 
-def _student(row: Row, labels: Row | None, measured: Measured | None) -> str:
+def _student(row: EntryResult, labels: EntryResult | None, measured: Evaluation | None) -> str:
     if row.ap50 is None:
         return f"Nothing is known about the small detector {row.name}: it has no AP50."
     figure = f"AP50 {row.ap50:.2f}"
@@ -124,7 +125,7 @@ def _student(row: Row, labels: Row | None, measured: Measured | None) -> str:
     return f"{said} but is no faster than the large models."
 
 
-def _in_use(row: Row, labels: Row | None) -> str:
+def _in_use(row: EntryResult, labels: EntryResult | None) -> str:
     """Precision and recall where the detector is used, and plainly which of them fell."""
     if row.recall is None or (row.ap50 or 0) < USELESS:
         return ""
@@ -184,7 +185,9 @@ def _gaps(counts: Tally, names: Sequence[str]) -> Iterator[str]:
             yield f"No label of “{name}” is kept: {why}. Nothing can be learned of it."
 
 
-def _doubts(measured: Measured | None, labels: Row | None, student: Row | None) -> Iterator[str]:
+def _doubts(
+    measured: Evaluation | None, labels: EntryResult | None, student: EntryResult | None
+) -> Iterator[str]:
     """What the hand labels do not tell, or tell badly."""
     if measured is None:
         yield (
@@ -217,7 +220,7 @@ def spread(interval: Interval) -> str:
     return f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "–"
 
 
-def _weak(row: Row | None) -> Iterator[str]:
+def _weak(row: EntryResult | None) -> Iterator[str]:
     """Classes that are measured on little, or are labelled badly."""
     for name, figures in (row.classes if row else {}).items():
         if not figures.truth:
