@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from autolabel.config import EngineConfig, FilterConfig, IngestConfig, load_pipeline
-from autolabel.datasets.ground_truth import Truth, read_truth
+from autolabel.datasets.ground_truth import GroundTruth, read_ground_truth
 from autolabel.ontology import Ontology
 from autolabel.stages import filter as filtering
 from autolabel.stages import labelling as pipeline
@@ -63,7 +63,7 @@ def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 class Planter:
     """Adds errors to the correct labels of images, by seed."""
 
-    def __init__(self, truth: Truth, seed: int) -> None:
+    def __init__(self, truth: GroundTruth, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.names = truth.names
         self.sizes_wh = [(image.width, image.height) for image in truth.records]
@@ -120,7 +120,7 @@ class Planter:
 
 
 def planted_workspace(
-    folder: Path, truth: Truth, seed: int
+    folder: Path, truth: GroundTruth, seed: int
 ) -> tuple[Workspace, dict[str, list[str]]]:
     """A workspace whose layer `detect` holds correct and planted labels; the kind of each label."""
     workspace = Workspace(folder)
@@ -163,7 +163,7 @@ def count(records: Sequence[Record], kinds: dict[str, list[str]]) -> dict[str, C
     return found
 
 
-def measure(truth: Truth, config: FilterConfig, seed: int, folder: Path) -> dict:
+def measure(truth: GroundTruth, config: FilterConfig, seed: int, folder: Path) -> dict:
     """Plant, filter and count; `survive` are the planted errors that no filter would leave."""
     workspace, kinds = planted_workspace(folder, truth, seed)
     engine = EngineConfig(device="cpu")
@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     config = load_pipeline(options.config, options.set).filter or FilterConfig()
-    truth = read_truth(options.truth)
+    truth = read_ground_truth(options.truth)
     console = Console()
     for seed in options.seed:
         with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autolabel.config import EvaluateConfig
-from autolabel.datasets.ground_truth import Truth, TruthImage
+from autolabel.datasets.ground_truth import GroundTruth, GroundTruthImage
 from autolabel.metrics import draw, line_up, measure
 from autolabel.ontology import Ontology
 from autolabel.types import Objects, Record
@@ -29,17 +29,17 @@ def true(*rows: tuple[str, list[float]]) -> Objects:
 
 def image(
     name: str, labels: Objects, *, image_id: str | None = None, ignore: Any = None, size: int = 100
-) -> TruthImage:
+) -> GroundTruthImage:
     flags = np.zeros(len(labels), bool) if ignore is None else np.array(ignore, bool)
-    return TruthImage(name, None, image_id, size, size, labels, flags)
+    return GroundTruthImage(name, None, image_id, size, size, labels, flags)
 
 
 def record(uri: str, found: Objects | None = None, **more: Any) -> Record:
     return Record(more.pop("image_id", uri), uri, 100, 100, objects=found or objects(), **more)
 
 
-def truth_of(*images: TruthImage, names: tuple[str, ...] = ("cat", "dog")) -> Truth:
-    return Truth(names, images, Path("truth"), Path("truth"))
+def truth_of(*images: GroundTruthImage, names: tuple[str, ...] = ("cat", "dog")) -> GroundTruth:
+    return GroundTruth(names, images, Path("truth"), Path("truth"))
 
 
 def config(**values: Any) -> EvaluateConfig:
@@ -47,7 +47,7 @@ def config(**values: Any) -> EvaluateConfig:
 
 
 def evaluate(
-    records: Sequence[Record], truth: Truth, ontology: Ontology, config: EvaluateConfig
+    records: Sequence[Record], truth: GroundTruth, ontology: Ontology, config: EvaluateConfig
 ) -> SimpleNamespace:
     """What `measure` says of one layer, with the photos that it was measured on."""
     photos, (found,) = line_up([records], truth, ontology, config.class_map)

@@ -16,8 +16,8 @@ import numpy as np
 
 from autolabel.datasets.coco import LISTS, from_coco
 from autolabel.datasets.hand_labelled import (
+    GroundTruthImage,
     Labels,
-    TruthImage,
     absolute,
     blamed_on,
     is_there,
@@ -33,7 +33,7 @@ from autolabel.errors import AutolabelError
 from autolabel.ops.images import IMAGE_SUFFIXES
 from autolabel.types import Objects
 
-__all__ = ["Truth", "TruthImage", "read_hand_labels", "read_truth"]
+__all__ = ["GroundTruth", "GroundTruthImage", "read_ground_truth", "read_hand_labels"]
 
 _LAYOUTS = (
     "it may be a COCO JSON file or a folder with one; a YOLO data.yaml, or images/ + labels/ + "
@@ -45,7 +45,7 @@ _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class GroundTruth:
     """Hand labels: the classes that people looked for, and the images that they looked at.
 
     Attributes:
@@ -53,28 +53,28 @@ class Truth:
         records: the images, none twice.
         path: what was named.
         source: the file, or folder of files, that they were read from.
-        repeated: how many more times images were listed; see `read_truth`.
+        repeated: how many more times images were listed; see `read_ground_truth`.
     """
 
     names: tuple[str, ...]
-    records: tuple[TruthImage, ...]
+    records: tuple[GroundTruthImage, ...]
     path: Path
     source: Path
     repeated: int = 0
 
 
-def read_hand_labels(path: Path) -> Truth:
+def read_hand_labels(path: Path) -> GroundTruth:
     """Read labels that people drew; an export of autolabel is refused.
 
     Raises:
-        AutolabelError: as `read_truth`, or autolabel wrote these labels.
+        AutolabelError: as `read_ground_truth`, or autolabel wrote these labels.
     """
-    truth = read_truth(path)
+    truth = read_ground_truth(path)
     refuse_own_export(truth.source, path)
     return truth
 
 
-def read_truth(path: Path) -> Truth:
+def read_ground_truth(path: Path) -> GroundTruth:
     """Read hand labels.
 
     `path` is one of
@@ -109,22 +109,22 @@ def read_truth(path: Path) -> Truth:
     if not images:
         raise AutolabelError(f"the hand labels in {path} name no image", hint=_LAYOUTS)
     once = _once(images)
-    return Truth(names, once, path, source, repeated=len(images) - len(once))
+    return GroundTruth(names, once, path, source, repeated=len(images) - len(once))
 
 
-def _once(images: Sequence[TruthImage]) -> tuple[TruthImage, ...]:
+def _once(images: Sequence[GroundTruthImage]) -> tuple[GroundTruthImage, ...]:
     """Each image once, in the order of their first entries."""
-    entries: dict[Path | str, list[TruthImage]] = {}
+    entries: dict[Path | str, list[GroundTruthImage]] = {}
     for image in images:
         entries.setdefault(image.path or image.name, []).append(image)
     return tuple(_merged(same) for same in entries.values())
 
 
-def _merged(entries: Sequence[TruthImage]) -> TruthImage:
+def _merged(entries: Sequence[GroundTruthImage]) -> GroundTruthImage:
     """One entry with the labels of all."""
     if len(entries) == 1:
         return entries[0]
-    rows: dict[tuple[Any, ...], tuple[TruthImage, int]] = {}
+    rows: dict[tuple[Any, ...], tuple[GroundTruthImage, int]] = {}
     for entry in entries:
         for i, (label, box) in enumerate(
             zip(entry.objects.label, entry.objects.xyxy.tolist(), strict=True)

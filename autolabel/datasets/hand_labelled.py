@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class TruthImage:
+class GroundTruthImage:
     """One hand-labelled image.
 
     Attributes:
@@ -42,7 +42,7 @@ class TruthImage:
     ignore: npt.NDArray[np.bool_]
 
 
-Labels = tuple[tuple[str, ...], list[TruthImage]]
+Labels = tuple[tuple[str, ...], list[GroundTruthImage]]
 """Class names in the order of their ids, and the images."""
 
 
@@ -51,7 +51,7 @@ def located(
     name: str,
     folders: Sequence[Path],
     endings: Sequence[str] = ("",),
-) -> TruthImage:
+) -> GroundTruthImage:
     """The image of that name in the first folder that has it."""
     inner = inner_path(name)
     spellings = [] if inner is None else [inner, PurePosixPath(str(inner).replace("\\", "/"))]
@@ -61,7 +61,7 @@ def located(
     if path is not None:
         data, *size = read_image(path, size_wh=(width, height))
         image_id, (width, height) = content_id(data), size
-    return TruthImage(name, path, image_id, width, height, labelled.objects, labelled.ignore)
+    return GroundTruthImage(name, path, image_id, width, height, labelled.objects, labelled.ignore)
 
 
 def is_file(path: Path) -> bool:

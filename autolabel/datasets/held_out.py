@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from autolabel.datasets.ground_truth import read_truth
+from autolabel.datasets.ground_truth import read_ground_truth
 from autolabel.errors import AutolabelError
 from autolabel.sources import find_images
 
@@ -16,8 +16,8 @@ def held_out_photos(sources: Sequence[str]) -> list[Path]:
     """The photos that are held out.
 
     Args:
-        sources: whatever `find_images` takes, and whatever `read_truth` does. Of a folder, all
-            photos in it count, and those that its labels name.
+        sources: whatever `find_images` takes, and whatever `read_ground_truth` does. Of a folder,
+            all photos in it count, and those that its labels name.
 
     Raises:
         AutolabelError: a source does not exist or cannot be read, holds no photo, or names one that
@@ -52,7 +52,7 @@ def _of_folder(folder: Path) -> list[Path]:
 
 
 def _labelled(path: Path) -> list[Path]:
-    images = read_truth(path).records
+    images = read_ground_truth(path).records
     for image in images:
         if image.path is None:
             raise AutolabelError(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autolabel.datasets.hand_labelled import (
+    GroundTruthImage,
     Labels,
-    TruthImage,
     absolute,
     blamed_on,
     is_file,
@@ -69,7 +69,7 @@ def _split_images(file: Path, described: DataYaml, entry: str) -> list[Path]:
 
 def _yolo_images(
     paths: Sequence[Path], names: Sequence[str], fence: Path, described: Path
-) -> list[TruthImage]:
+) -> list[GroundTruthImage]:
     labels = [_label_file(path, fence) for path in paths]
     if not any(is_file(label) for label in labels):
         raise AutolabelError(
@@ -97,9 +97,9 @@ def _label_file(image: Path, fence: Path) -> Path:
     return fence.joinpath(*below).with_suffix(".txt")
 
 
-def _yolo_image(path: Path, label: Path, names: Sequence[str]) -> TruthImage:
+def _yolo_image(path: Path, label: Path, names: Sequence[str]) -> GroundTruthImage:
     data, width, height = read_image(path)
     text = read_text(label) if is_file(label) else ""
     objects = blamed_on(label, lambda: from_yolo_label(text, names, width, height))
     ignore = (objects.xyxy[:, 2:] == objects.xyxy[:, :2]).any(axis=1)
-    return TruthImage(path.name, path, content_id(data), width, height, objects, ignore)
+    return GroundTruthImage(path.name, path, content_id(data), width, height, objects, ignore)

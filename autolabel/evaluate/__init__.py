@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autolabel.config import EngineConfig, EvaluateConfig
-from autolabel.datasets.ground_truth import Truth
+from autolabel.datasets.ground_truth import GroundTruth
 from autolabel.errors import AutolabelError
 from autolabel.evaluate.entries import Call, Field, Say, find_field, known_to
 from autolabel.evaluate.hand_label_baseline import SUFFIX
@@ -46,7 +46,7 @@ def _quiet(line: str) -> None:
 
 def compare(
     workspace: Workspace,
-    truth: Truth,
+    truth: GroundTruth,
     config: EvaluateConfig,
     engine: EngineConfig,
     report: Reporter = silent,
@@ -95,7 +95,7 @@ def compare(
 def _measured(
     workspace: Workspace,
     field: Field,
-    truth: Truth,
+    truth: GroundTruth,
     config: EvaluateConfig,
     engine: EngineConfig,
     say: Say,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autolabel.config import EngineConfig, EvaluateConfig, suggest
-from autolabel.datasets.ground_truth import Truth, read_hand_labels
+from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.evaluate.hand_label_baseline import SUFFIX, Reference, train_twin
 from autolabel.evaluate.replay import label_truth
@@ -80,7 +80,7 @@ class Call:
     newest: str | None = None
 
 
-def find_field(call: Call, truth: Truth) -> Field:
+def find_field(call: Call, truth: GroundTruth) -> Field:
     """Everything to compare, labelled and predicted on where that was not done yet.
 
     Raises:
@@ -153,7 +153,7 @@ def _predicted(
     call: Call,
     home: Workspace,
     labels: Layer,
-    truth: Truth,
+    truth: GroundTruth,
     student: Entrant,
     name: str,
     kind: str,
@@ -168,7 +168,9 @@ def _predicted(
     return Row(name, kind, layer, student.operating_point(call.config))
 
 
-def _hand_labels(config: EvaluateConfig, truth: Truth, students: list[Entrant]) -> Truth | None:
+def _hand_labels(
+    config: EvaluateConfig, truth: GroundTruth, students: list[Entrant]
+) -> GroundTruth | None:
     """Those of `--reference`, if they are asked for.
 
     Raises:
@@ -208,7 +210,9 @@ def _label_rows(home: Workspace, labels: Layer, config: EvaluateConfig) -> list[
     ]
 
 
-def _is_aside(workspace: Workspace, layer: Layer, truth: Truth, config: EvaluateConfig) -> bool:
+def _is_aside(
+    workspace: Workspace, layer: Layer, truth: GroundTruth, config: EvaluateConfig
+) -> bool:
     """Whether the photos are labelled beside the pool."""
     if config.label_truth is not None:
         return config.label_truth
@@ -218,7 +222,7 @@ def _is_aside(workspace: Workspace, layer: Layer, truth: Truth, config: Evaluate
     return not match_truth(usable, truth).pairs
 
 
-def known_to(truth: Truth, config: EvaluateConfig) -> dict[str, str]:
+def known_to(truth: GroundTruth, config: EvaluateConfig) -> dict[str, str]:
     """The part of `--class-map` that is about these hand labels, where there are two sets."""
     if config.reference is None:
         return config.class_map

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from autolabel.config import EngineConfig, TrainConfig
-from autolabel.datasets.ground_truth import Truth, TruthImage
+from autolabel.datasets.ground_truth import GroundTruth, GroundTruthImage
 from autolabel.engine.base import Progress
 from autolabel.engine.local import cores
 from autolabel.errors import AutolabelError
@@ -56,8 +56,8 @@ class Reference:
 def train_twin(
     workspace: Workspace,
     student: Entrant,
-    hand: Truth,
-    against: Truth,
+    hand: GroundTruth,
+    against: GroundTruth,
     class_map: Mapping[str, str],
     engine: EngineConfig,
     report: Reporter,
@@ -121,7 +121,7 @@ def _train(
     return train(home, layer, ontology, recipe, engine, overwrite=True, report=report).weights
 
 
-def refuse_leaks(workspace: Workspace, hand: Truth, against: Truth) -> None:
+def refuse_leaks(workspace: Workspace, hand: GroundTruth, against: GroundTruth) -> None:
     """See that no photo of `against`, nor one that nearly equals it, is among `hand`.
 
     Raises:
@@ -148,11 +148,11 @@ def refuse_leaks(workspace: Workspace, hand: Truth, against: Truth) -> None:
         )
 
 
-def _photos(truth: Truth) -> list[Path]:
+def _photos(truth: GroundTruth) -> list[Path]:
     return [image.path.resolve() for image in truth.records if image.path is not None]
 
 
-def _seen(truth: Truth) -> list[Record]:
+def _seen(truth: GroundTruth) -> list[Record]:
     """What `ingest` sees in each image that is there."""
     scan, root = Scan(Path("/")), Path("/")
     with ThreadPoolExecutor(cores()) as pool:
@@ -163,7 +163,7 @@ def _hand_layer(
     workspace: Workspace,
     source: Layer,
     ontology: Ontology,
-    hand: Truth,
+    hand: GroundTruth,
     class_map: Mapping[str, str],
 ) -> tuple[Workspace, Layer, tuple[int, int]]:
     """A workspace with the images of the pool and the layer `truth`; images labelled and usable."""
@@ -193,7 +193,7 @@ def _hand_layer(
     return home, layer, (len(labels), len(labels) + match.without_truth)
 
 
-def _labels(image: TruthImage, mapped: Mapping[str, str | None]) -> Objects:
+def _labels(image: GroundTruthImage, mapped: Mapping[str, str | None]) -> Objects:
     """What a student can learn from: no crowds, and no class that is left out."""
     objects = image.objects[~image.ignore]
     used = objects[[mapped[label] is not None for label in objects.label]]

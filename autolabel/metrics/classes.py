@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Mapping
 
 from autolabel.config import suggest
-from autolabel.datasets.ground_truth import Truth
+from autolabel.datasets.ground_truth import GroundTruth
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 
 
 def map_classes(
-    truth: Truth, ontology: Ontology, class_map: Mapping[str, str]
+    truth: GroundTruth, ontology: Ontology, class_map: Mapping[str, str]
 ) -> dict[str, str | None]:
     """The ontology's name for each class of the hand labels; None for one that is left out.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.datasets.ground_truth import Truth
+from autolabel.datasets.ground_truth import GroundTruth
 from autolabel.errors import AutolabelError
 from autolabel.metrics.classes import map_classes
 from autolabel.metrics.match import Pair, Unmatched, match_truth
@@ -51,7 +51,7 @@ class Photos:
 
 def line_up(
     layers: Sequence[Iterable[Record]],
-    truth: Truth,
+    truth: GroundTruth,
     ontology: Ontology,
     class_map: Mapping[str, str],
 ) -> tuple[Photos, list[list[Objects]]]:

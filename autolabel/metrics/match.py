@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from autolabel.datasets.ground_truth import Truth, TruthImage
+from autolabel.datasets.ground_truth import GroundTruth, GroundTruthImage
 from autolabel.types import LEAK, Record
 
-Pair = tuple[Record, TruthImage]
+Pair = tuple[Record, GroundTruthImage]
 _Key = Callable[[str], str]
 
 _KEYS: tuple[_Key, ...] = tuple(
@@ -44,7 +44,7 @@ class Match:
     without_truth: int
 
 
-def match_truth(records: Iterable[Record], truth: Truth) -> Match:
+def match_truth(records: Iterable[Record], truth: GroundTruth) -> Match:
     """Find each hand-labelled image among the usable images of a layer.
 
     By the bytes first; then, for images whose bytes are in neither, by path, file name and name
@@ -76,7 +76,7 @@ def match_truth(records: Iterable[Record], truth: Truth) -> Match:
     return Match(pairs, unmatched, sum(id(record) not in compared for record in usable))
 
 
-def _by_content(usable: list[Record], images: tuple[TruthImage, ...]) -> dict[int, Record]:
+def _by_content(usable: list[Record], images: tuple[GroundTruthImage, ...]) -> dict[int, Record]:
     by_id: dict[str, Record] = {}
     for record in usable:
         by_id.setdefault(record.image_id, record)
@@ -86,7 +86,7 @@ def _by_content(usable: list[Record], images: tuple[TruthImage, ...]) -> dict[in
 def _by_name(
     key: _Key,
     free: list[Record],
-    images: tuple[TruthImage, ...],
+    images: tuple[GroundTruthImage, ...],
     found: dict[int, Record],
     ambiguous: set[int],
 ) -> None:
@@ -112,7 +112,7 @@ def _slashed(name: str) -> str:
 
 
 def _mismatch(
-    record: Record | None, image: TruthImage, known: list[Record], *, ambiguous: bool
+    record: Record | None, image: GroundTruthImage, known: list[Record], *, ambiguous: bool
 ) -> str | None:
     """Why the two cannot be compared, or None."""
     if ambiguous:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from autolabel.datasets.ground_truth import TruthImage, read_truth
+from autolabel.datasets.ground_truth import GroundTruthImage, read_ground_truth
 from autolabel.errors import AutolabelError
 from autolabel.metrics import match_truth
 from autolabel.metrics.classes import map_classes
@@ -71,7 +71,7 @@ def beside(
     if home is None or not rows:
         return Beside(note="The labels that were measured are no longer in this workspace.")
     try:
-        truth = read_truth(Path(measured.truth))
+        truth = read_ground_truth(Path(measured.truth))
         mapped = map_classes(truth, ontology, measured.class_map)
     except AutolabelError as e:
         return Beside(note=f"The hand labels cannot be shown: {e.message}.")
@@ -110,7 +110,7 @@ def _steps(count: int, most: int) -> list[int]:
     return np.linspace(0, count - 1, most).round().astype(int).tolist() if most else []
 
 
-_Panels = Callable[[Record, TruthImage, Sequence[_Shown]], Iterator[Panel | None]]
+_Panels = Callable[[Record, GroundTruthImage, Sequence[_Shown]], Iterator[Panel | None]]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _Draw:
     def scenes(
         self,
         uris: Sequence[str],
-        truth: dict[str, TruthImage],
+        truth: dict[str, GroundTruthImage],
         ids: dict[str, str],
         shown: Sequence[_Shown],
         panels: _Panels,
@@ -139,7 +139,7 @@ class _Draw:
                     yield SceneShown(truth[uri].name, drawn)
 
     def side_by_side(
-        self, record: Record, image: TruthImage, shown: Sequence[_Shown]
+        self, record: Record, image: GroundTruthImage, shown: Sequence[_Shown]
     ) -> Iterator[Panel | None]:
         canvas = self.photos.canvas(record)
         if canvas is not None:
@@ -150,7 +150,7 @@ class _Draw:
                 yield labelled(self.album, canvas, objects, self.names, one.title)
 
     def judgement(
-        self, record: Record, image: TruthImage, shown: Sequence[_Shown]
+        self, record: Record, image: GroundTruthImage, shown: Sequence[_Shown]
     ) -> Iterator[Panel | None]:
         canvas = self.photos.canvas(record)
         if canvas is not None:

@@ -25,7 +25,7 @@ import autolabel.datasets.export as export_room
 from autolabel.config import EngineConfig, ExportConfig, IngestConfig
 from autolabel.datasets.export import Exported, export, is_current
 from autolabel.datasets.folder import MARKER, STAGING
-from autolabel.datasets.ground_truth import read_truth
+from autolabel.datasets.ground_truth import read_ground_truth
 from autolabel.datasets.names import tidy_stem, unique_stems, val_images
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
@@ -231,7 +231,7 @@ def test_ultralytics_gives_back_every_kept_box(made: Fixture, tmp_path: Path) ->
 @pytest.mark.parametrize("format_name", ["coco", "yolo"])
 def test_our_own_reader_gives_back_every_kept_box(made: Fixture, format_name: str) -> None:
     made.export(format_name)
-    truth = read_truth(made.out)
+    truth = read_ground_truth(made.out)
     assert truth.names == ("cat", "dog")
     for image, record in zip(truth.records, made.records, strict=True):
         assert image.image_id == record.image_id
@@ -414,7 +414,7 @@ def test_boxes_are_cut_at_the_border_and_dropped_without_area(made: Fixture) -> 
     made.write(replace(made.records[0], objects=objects))
     done = made.export("yolo")
     assert (done.objects, done.empty_boxes) == (1, 2)
-    (image,) = read_truth(made.out).records
+    (image,) = read_ground_truth(made.out).records
     np.testing.assert_allclose(image.objects.xyxy, [[0, 0, WIDTH, 30]], atol=1e-3)
 
 
@@ -447,7 +447,7 @@ def test_names_are_flat_and_unique(tmp_path: Path, names: list[str], stems: list
     ids = [record.image_id[:8] for record in made.records]
     expected = sorted(stem.format(*ids) + ".png" for stem in stems)  # by content, whatever the name
     assert sorted(p.name for p in (made.out / "images" / "train").iterdir()) == expected
-    assert len(read_truth(made.out).records) == len(names)
+    assert len(read_ground_truth(made.out).records) == len(names)
 
 
 @given(st.text(max_size=300))

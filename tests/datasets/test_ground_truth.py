@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autolabel.datasets.ground_truth import Truth, read_truth
+from autolabel.datasets.ground_truth import GroundTruth, read_ground_truth
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import content_id
 from tests.conftest import SAMPLE, make_photos
@@ -47,7 +47,7 @@ def photo(path: Path) -> Path:
     return make_photos(path.parent, 1)[0].rename(path)
 
 
-def check(truth: Truth, *names: str) -> None:
+def check(truth: GroundTruth, *names: str) -> None:
     assert [r.name for r in truth.records] == list(names)
     for record in truth.records:
         assert record.path is not None
@@ -74,8 +74,8 @@ def check(truth: Truth, *names: str) -> None:
 def test_coco_layouts(tmp_path: Path, labels: str, image: str, name: str) -> None:
     photo(tmp_path / image)
     put(tmp_path / labels, coco_of(name))
-    check(read_truth(tmp_path), name)
-    check(read_truth(tmp_path / labels), name)
+    check(read_ground_truth(tmp_path), name)
+    check(read_ground_truth(tmp_path / labels), name)
 
 
 def test_a_file_is_found_from_its_own_folder(
@@ -84,12 +84,12 @@ def test_a_file_is_found_from_its_own_folder(
     photo(tmp_path / "images" / "0.png")
     put(tmp_path / "annotations" / "all.json", coco_of("0.png"))
     monkeypatch.chdir(tmp_path / "annotations")
-    check(read_truth(Path("all.json")), "0.png")
+    check(read_ground_truth(Path("all.json")), "0.png")
 
 
 def test_an_image_that_is_not_there_keeps_its_labels(tmp_path: Path) -> None:
     put(tmp_path / "annotations.json", coco_of("gone.png"))
-    (record,) = read_truth(tmp_path).records
+    (record,) = read_ground_truth(tmp_path).records
     assert (record.path, record.image_id) == (None, None)
     assert (record.width, record.height) == SIZE
     assert record.objects.xyxy.tolist() == [BOX]
@@ -100,10 +100,10 @@ def test_nothing_outside_the_folder_is_opened(tmp_path: Path, name: str) -> None
     photo(tmp_path / "0.png")
     name = name.replace("/{root}", str(tmp_path))
     put(tmp_path / "set" / "annotations.json", coco_of(name))
-    (record,) = read_truth(tmp_path / "set").records
+    (record,) = read_ground_truth(tmp_path / "set").records
     assert (record.name, record.path) == (name, None)
     photo(tmp_path / "set" / "images" / "0.png")
-    check(read_truth(tmp_path / "set"), name)
+    check(read_ground_truth(tmp_path / "set"), name)
 
 
 def test_sizes_are_those_of_the_upright_image(tmp_path: Path) -> None:
@@ -113,12 +113,12 @@ def test_sizes_are_those_of_the_upright_image(tmp_path: Path) -> None:
     data = coco_of("0.jpg")
     del data["images"][0]["width"]
     file = put(tmp_path / "annotations.json", data)
-    (record,) = read_truth(tmp_path).records
+    (record,) = read_ground_truth(tmp_path).records
     assert (record.width, record.height) == (30, 50)
     file.unlink()
     put(tmp_path / "0.txt", LABEL)
     put(tmp_path / "classes.txt", "cat\ndog\n")
-    (record,) = read_truth(tmp_path).records
+    (record,) = read_ground_truth(tmp_path).records
     assert (record.width, record.height) == (30, 50)
     np.testing.assert_allclose(record.objects.xyxy, [[7.5, 12.5, 22.5, 37.5]])
 
@@ -148,14 +148,14 @@ def test_yolo_layouts(tmp_path: Path, suffix: str, text: str, images: str, label
     put(root / "data.yaml", text.replace("{root}", str(root)) + "\nnames: [cat, dog]")
     both_splits = not suffix and "train: images/no" in text
     names = ["0.png", "1.png"] if both_splits or text == "test: images" else ["0.png"]
-    check(read_truth(Path(f"{root}{suffix}")), *names)
+    check(read_ground_truth(Path(f"{root}{suffix}")), *names)
 
 
 def test_yolo_without_a_label_file_is_background(tmp_path: Path) -> None:
     make_photos(tmp_path / "images", 2)
     put(tmp_path / "labels" / "0001.txt", LABEL)
     put(tmp_path / "labels" / "classes.txt", "cat\ndog\n")
-    truth = read_truth(tmp_path)
+    truth = read_ground_truth(tmp_path)
     assert truth.names == ("cat", "dog")
     assert [len(r.objects) for r in truth.records] == [0, 1]
 
@@ -167,14 +167,14 @@ def test_voc_layouts(tmp_path: Path, folder: str) -> None:
     put(tmp_path / folder / "b.xml", voc(thing("24 16 72 48", "dog"), head=head.replace("a", "z")))
     photo(tmp_path / ("JPEGImages" if folder else "") / "a.png")
     photo(tmp_path / ("JPEGImages" if folder else "") / "b.png")
-    truth = read_truth(tmp_path)
+    truth = read_ground_truth(tmp_path)
     assert truth.names == ("dog",)
     check(truth, "a.png", "b.png")
-    check(read_truth(tmp_path / folder / "b.xml"), "b.png")
+    check(read_ground_truth(tmp_path / folder / "b.xml"), "b.png")
 
 
 def test_the_sample_is_read() -> None:
-    truth = read_truth(SAMPLE / "blood_cells" / "validation")
+    truth = read_ground_truth(SAMPLE / "blood_cells" / "validation")
     assert len(truth.records) == 72
     assert len(truth.names) == 3
     assert all(r.image_id for r in truth.records)
@@ -204,7 +204,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, files: dict[str, Any], message: s
     for name, content in files.items():
         put(tmp_path / name, content)
     with pytest.raises(AutolabelError, match=f"(?s){message}"):
-        read_truth(tmp_path)
+        read_ground_truth(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_wrong_yolo_labels_are_refused(
     for name, text in labels.items():
         put(tmp_path / "labels" / f"{name}.txt", text)
     with pytest.raises(AutolabelError, match=message):
-        read_truth(tmp_path)
+        read_ground_truth(tmp_path)
 
 
 def test_missing_and_unreadable_files_are_refused(tmp_path: Path) -> None:
@@ -231,28 +231,28 @@ def test_missing_and_unreadable_files_are_refused(tmp_path: Path) -> None:
         if name == "notes.md":
             put(tmp_path / name, "x")
         with pytest.raises(AutolabelError, match=name) as e:
-            read_truth(tmp_path / name)
+            read_ground_truth(tmp_path / name)
         assert "COCO" in e.value.hint
     put(tmp_path / "classes.txt", "cat\ndog\n")
     put(tmp_path / "0.png", b"no image")
     put(tmp_path / "0.txt", LABEL)
     with pytest.raises(AutolabelError, match=r"0\.png is not usable"):
-        read_truth(tmp_path)
+        read_ground_truth(tmp_path)
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     for name in ("a.json", "data.yaml", "a.xml"):
         os.mkfifo(tmp_path / name)
         with pytest.raises(AutolabelError, match="not a regular file"):
-            read_truth(tmp_path / name)
+            read_ground_truth(tmp_path / name)
         (tmp_path / name).unlink()
     (tmp_path / "zero.json").symlink_to("/dev/zero")
     with pytest.raises(AutolabelError, match="not a regular file"):
-        read_truth(tmp_path)
+        read_ground_truth(tmp_path)
     with (tmp_path / "sparse.yaml").open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(AutolabelError, match="larger than"):
-        read_truth(tmp_path / "sparse.yaml")
+        read_ground_truth(tmp_path / "sparse.yaml")
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_parsed_is_one_error(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(AutolabelError, match=name) as raised:
-        read_truth(put(tmp_path / name, text))
+        read_ground_truth(put(tmp_path / name, text))
     raised.value.message.encode()
 
 
@@ -282,7 +282,7 @@ def test_nested_aliases_cost_no_memory(tmp_path: Path) -> None:
     bomb = put(tmp_path / "data.yaml", "\n".join([*lines, "names: *i"]))
     assert bomb.stat().st_size < 500
     with pytest.raises(AutolabelError, match="aliases"):
-        read_truth(bomb)
+        read_ground_truth(bomb)
 
 
 def test_an_image_that_is_listed_again_counts_once(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_an_image_that_is_listed_again_counts_once(tmp_path: Path) -> None:
     data = coco_of(*["0.png"] * 6)
     data["annotations"][5]["bbox"] = [0, 0, 5, 5]
     put(tmp_path / "annotations.json", data)
-    truth = read_truth(tmp_path)
+    truth = read_ground_truth(tmp_path)
     (record,) = truth.records
     assert truth.repeated == 5
     assert record.objects.xyxy.tolist() == [BOX, [0, 0, 5, 5]]
@@ -300,9 +300,9 @@ def test_an_image_that_is_listed_again_counts_once(tmp_path: Path) -> None:
 def test_names_that_no_file_has(tmp_path: Path) -> None:
     put(tmp_path / "data.yaml", f"names: [cat]\nval: {'x' * 5000}")
     with pytest.raises(AutolabelError, match="not there"):
-        read_truth(tmp_path)
+        read_ground_truth(tmp_path)
     photo(tmp_path / "images" / "0.png")
     put(tmp_path / "data.yaml", "names: [cat]\nval: list.txt")
     put(tmp_path / "list.txt", "x" * 5000)
     with pytest.raises(AutolabelError):
-        read_truth(tmp_path)
+        read_ground_truth(tmp_path)

@@ -78,7 +78,7 @@ def find_examples(folder: Path, ontology: Ontology, holdout: Sequence[str]) -> E
 
     Args:
         folder: subfolders of crops named as the classes (other names only compete), or hand labels
-            as `read_truth` reads them.
+            as `read_ground_truth` reads them.
         ontology: the classes.
         holdout: files and folders of held-out photos, of which none may be an example.
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from autolabel.config import FilterConfig
-from autolabel.datasets.ground_truth import Truth, read_truth
+from autolabel.datasets.ground_truth import GroundTruth, read_ground_truth
 from tests.conftest import REPO, SAMPLE
 
 
@@ -30,13 +30,13 @@ def benchmark() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def truth() -> Truth:
-    whole = read_truth(SAMPLE / "blood_cells/validation")
+def truth() -> GroundTruth:
+    whole = read_ground_truth(SAMPLE / "blood_cells/validation")
     return replace(whole, records=whole.records[::3])
 
 
 def test_planted_errors_are_errors_and_scores_do_not_tell(
-    benchmark: ModuleType, truth: Truth
+    benchmark: ModuleType, truth: GroundTruth
 ) -> None:
     planted = benchmark.Planter(truth, 0).plant()
     counts = {kind: sum(one.kind == kind for row in planted for one in row) for kind in
@@ -60,7 +60,7 @@ def test_planted_errors_are_errors_and_scores_do_not_tell(
 
 
 def test_the_samples_embedders_find_them(
-    benchmark: ModuleType, truth: Truth, tmp_path: Path
+    benchmark: ModuleType, truth: GroundTruth, tmp_path: Path
 ) -> None:
     models = SAMPLE / "models"
     config = FilterConfig(
