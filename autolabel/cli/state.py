@@ -137,7 +137,7 @@ def labels(
     Raises:
         AutolabelError: the layer is unfinished or stale and that is not allowed.
     """
-    layer = (workspace.require(name) if name else workspace.newest(LABELS)).held()
+    layer = (workspace.require(name) if name else workspace.newest(LABELS)).snapshot()
     state = workspace.state(layer.name)
     if state.complete:
         return Labels(layer)

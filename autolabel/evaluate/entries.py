@@ -88,7 +88,7 @@ def find_field(call: Call, truth: GroundTruth) -> Field:
     """
     workspace, config = call.workspace, call.config
     name = config.layer or call.newest
-    labels = (workspace.require(name) if name else workspace.newest(pipeline.LABELS)).held()
+    labels = (workspace.require(name) if name else workspace.newest(pipeline.LABELS)).snapshot()
     pipeline.ontology_of(labels)  # a layer without labels has nothing to measure
     students = find_students(workspace, config, call.say)
     hand = _hand_labels(config, truth, students)
@@ -203,7 +203,7 @@ def _label_rows(home: Workspace, labels: Layer, config: EvaluateConfig) -> list[
         Row(
             n,
             "teacher" if n == "detect" else "labels",
-            home.require(n).held(),
+            home.require(n).snapshot(),
             config.score_threshold,
         )
         for n in names

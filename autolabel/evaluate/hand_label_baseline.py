@@ -227,11 +227,11 @@ def _copy(
     wanted = {index: source.digest(index) for index in source.shards()}
     if parent is not None:  # what follows a plus is what else went into the shard
         wanted = {index: f"{parent.digest(index)}+{digest}" for index, digest in wanted.items()}
-    draft = home.draft(name, manifest, wanted, overwrite=True)
-    layer = draft.begin()
-    for index in draft.to_do:
+    update = home.plan_update(name, manifest, wanted, overwrite=True)
+    layer = update.begin()
+    for index in update.to_do:
         layer.write(index, [change(record) for record in source.read(index)], wanted[index])
-    return draft.finish()
+    return update.finish()
 
 
 def _digest(labels: Mapping[str, Objects]) -> str:

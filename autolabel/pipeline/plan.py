@@ -16,7 +16,7 @@ from autolabel.pipeline.checks import embedders, filter_source, last_labels, rec
 from autolabel.stages import filter as filtering
 from autolabel.stages import labelling as pipeline
 from autolabel.stages.filter.fit import TASKS
-from autolabel.store import Layer, Manifest, Workspace, differences
+from autolabel.store import Layer, Manifest, Workspace
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class _Plan:
         reasons = [f"{self.fresh} new photos"] if self.fresh else []
         if images.exists:
             asked = replace(pipeline.marking(self.config.ingest)[1], source={"layer": "scan"})
-            reasons += differences(images.manifest, asked)
+            reasons += images.manifest.changes_to(asked)
             reasons += _problems(self.workspace, images)
         if not reasons:
             return Planned("ingest", 0, "no new photos")
@@ -119,7 +119,7 @@ class _Plan:
         layer = self.workspace.layer(name)
         if not layer.exists:
             return self._all(name, ["not done yet"])
-        reasons = differences(layer.manifest, replace(asked, source={"layer": source}))
+        reasons = layer.manifest.changes_to(replace(asked, source={"layer": source}))
         if source in self.changed:
             reasons.append(f"{source}/ changes")
         if reasons:

@@ -21,7 +21,7 @@ from autolabel.report.read import Training, read_measured, read_trainings
 from autolabel.report.tally import Tally, tally
 from autolabel.report.verdict import Verdict, verdict
 from autolabel.stages.history import StageRun, commands, stage_runs, train_command
-from autolabel.store import Counts, Layer, Workspace, differences
+from autolabel.store import Counts, Layer, Workspace
 
 _PACKAGES = ("torch", "transformers", "ultralytics", "supervision", "pycocotools")
 
@@ -107,7 +107,7 @@ def _stale(
         for run in stage_runs(workspace, layer):
             old = beside.layer(run.layer)
             if run.stage != "ingest" and old.exists:
-                changed = differences(old.manifest, workspace.layer(run.layer).manifest)
+                changed = old.manifest.changes_to(workspace.layer(run.layer).manifest)
                 if changed:
                     yield (
                         f"What was measured was labelled by other settings ({'; '.join(changed)}): "

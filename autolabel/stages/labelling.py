@@ -151,14 +151,14 @@ def _scan(
         manifest, source_root=str(root), shards=len(have) + len(tasks), origin=origin
     )
     wanted = dict.fromkeys([*have, *(task.index for task in tasks)], "")
-    draft = workspace.draft(
+    update = workspace.plan_update(
         "scan",
         manifest,
         wanted,
         overwrite=overwrite,
-        again=lambda layer, fitting: set(fitting) - have,
+        redo=lambda layer, fitting: set(fitting) - have,
     )
-    layer = run_stage("scan", partial(Scan, root), draft, tasks, engine, report, "ingest")
+    layer = run_stage("scan", partial(Scan, root), update, tasks, engine, report, "ingest")
     folders = [Path(os.path.abspath(s)) for s in config.source if Path(s).is_dir()]  # noqa: PTH100
     gone = photos.settle(layer, folders if config.prune else [])
     photos.save(layer)
@@ -190,22 +190,22 @@ def _mark(
     asked = replace(asked, source_root=scan.manifest.source_root)
     manifest = bound_to(asked, scan)
     wanted = {index: scan.digest(index) for index in scan.shards()}
-    workspace.draft("images", manifest, wanted, overwrite=overwrite)  # refuses before looking
+    workspace.plan_update("images", manifest, wanted, overwrite=overwrite)  # refuses before looking
     looked, near = None, 0
     if held_out.photos:
         root = Path(scan.manifest.source_root or "")
         layer = guard.look(workspace, scan, held_out, config.near_bits, root, engine, report=report)
         looked, near = guard.marks(layer, config.near_duplicates), guard.count_near(layer)
         wanted = {i: f"{digest}+{layer.digest(i)}" for i, digest in wanted.items()}
-    draft = workspace.draft("images", manifest, wanted, overwrite=overwrite)
+    update = workspace.plan_update("images", manifest, wanted, overwrite=overwrite)
     tasks = [
-        replace(task, source_digest=wanted[task.index]) for task in tasks_from(scan, draft.to_do)
+        replace(task, source_digest=wanted[task.index]) for task in tasks_from(scan, update.to_do)
     ]
     make: Callable[[], Stage] = partial(MarkRepeats, {}, min_side=0, max_aspect=0)
     if tasks:
         marks = find_repeats(scan.records(), near_bits=config.near_bits, held_out=looked)
         make = partial(MarkRepeats, marks, min_side=config.min_side, max_aspect=config.max_aspect)
-    images = run_stage("images", make, draft, tasks, engine, silent)
+    images = run_stage("images", make, update, tasks, engine, silent)
     return images, len(held_out.photos), near
 
 

@@ -16,7 +16,7 @@ from autolabel.ops.images import can_be_read
 from autolabel.sources import from_uri
 from autolabel.stages.history import finishing
 from autolabel.stages.pixels import ALIKE, photos_gone
-from autolabel.store import Draft, Layer, Manifest, Workspace, bound_to
+from autolabel.store import Layer, LayerUpdate, Manifest, Workspace, bound_to
 from autolabel.types import POOL, Record, is_unread
 
 ENGINES = {"local": "autolabel.engine.local", "ray": "autolabel.engine.ray"}
@@ -152,7 +152,7 @@ def derive(
         engine: how it runs.
         overwrite: whether settings that differ from those of the layer replace them.
         report: called when work begins.
-        on_trial: see `Draft`.
+        on_trial: see `LayerUpdate`.
 
     Raises:
         AutolabelError: the settings differ, the stage cannot be made, photos are gone, or some
@@ -160,16 +160,16 @@ def derive(
     """
     unread = Unread(source, root)
     wanted = {index: source.digest(index) for index in source.shards()}
-    draft = workspace.draft(
-        name, bound_to(manifest, source), wanted, overwrite=overwrite, again=unread.again
+    update = workspace.plan_update(
+        name, bound_to(manifest, source), wanted, overwrite=overwrite, redo=unread.again
     )
-    draft.on_trial = on_trial
+    update.on_trial = on_trial
     tasks = [
-        unread.task(draft.final, task.index) if task.index in draft.again else task
-        for task in tasks_from(source, draft.to_do)
+        unread.task(update.final, task.index) if task.index in update.redone else task
+        for task in tasks_from(source, update.to_do)
     ]
-    _check_photos(source, draft.to_do, root)
-    layer = run_stage(name, make_stage, draft, tasks, engine, report)
+    _check_photos(source, update.to_do, root)
+    layer = run_stage(name, make_stage, update, tasks, engine, report)
     return Done(layer, sum(task.images for task in tasks), unread=unread.count(layer))
 
 
@@ -185,30 +185,30 @@ def _check_photos(source: Layer, indices: Sequence[int], root: Path) -> None:
 def run_stage(
     name: str,
     make_stage: Callable[[], Stage],
-    draft: Draft,
+    update: LayerUpdate,
     tasks: Sequence[Task],
     engine: EngineConfig,
     report: Reporter,
     title: str = "",
 ) -> Layer:
-    """Run the engine over what a draft lacks; the complete layer.
+    """Run the engine over what an update lacks; the complete layer.
 
     No stage is made where there is nothing to do, and nothing is written before it is made.
     """
     if not tasks:
-        clear(draft.begin())  # a kill may have come between a shard and the end of its journal
-        return draft.finish()
+        clear(update.begin())  # a kill may have come between a shard and the end of its journal
+        return update.finish()
     progress = report(title or name, sum(task.images for task in tasks))
     try:
         importlib.import_module(ENGINES[engine.engine]).run(
             make_stage,
-            draft.begin,
+            update.begin,
             tasks,
             progress,
             batch_size=engine.batch_size,
             workers=engine.workers,
         )
     except BaseException:
-        draft.note()
+        update.note()
         raise
-    return draft.finish()
+    return update.finish()

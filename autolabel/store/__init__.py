@@ -10,11 +10,11 @@ complete. Who reads a layer goes on reading what was there when he began.
 from __future__ import annotations
 
 from autolabel.store.counts import Counts
-from autolabel.store.draft import Draft
 from autolabel.store.files import REFUSED, not_writable, write_atomic
 from autolabel.store.layer import EMBED, STUDENT, Layer, bound_to
-from autolabel.store.manifest import Manifest, differences
+from autolabel.store.manifest import Manifest
 from autolabel.store.states import LayerState
+from autolabel.store.update import LayerUpdate
 from autolabel.store.workspace import Workspace
 
 __all__ = [
@@ -22,13 +22,12 @@ __all__ = [
     "REFUSED",
     "STUDENT",
     "Counts",
-    "Draft",
     "Layer",
     "LayerState",
+    "LayerUpdate",
     "Manifest",
     "Workspace",
     "bound_to",
-    "differences",
     "not_writable",
     "write_atomic",
 ]

@@ -36,7 +36,7 @@ STUDENT = "student"
 
 
 @dataclass(frozen=True)
-class Held:
+class Snapshot:
     """A layer as it was when a reader began: its open folder, its manifest and its shards."""
 
     folder: int | None
@@ -50,7 +50,7 @@ class Layer:
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self.name = name
-        self._held: Held | None = None
+        self._snapshot: Snapshot | None = None
         self._holder: Layer | None = None
         self._parsed: tuple[tuple[int, int, int], Manifest] | None = None
         self._written: dict[int, tuple[str, str, bool]] = {}
@@ -58,7 +58,7 @@ class Layer:
     def __repr__(self) -> str:
         return f"Layer({str(self.path)!r})"
 
-    def held(self) -> Layer:
+    def snapshot(self) -> Layer:
         """The layer as it is now, for reading: what takes its place meanwhile changes nothing.
 
         Its folder stays open, and so is not deleted, until the result is collected.
@@ -77,16 +77,16 @@ class Layer:
                 time.sleep(0.02)  # it is replaced just now
         held = Layer(self.path, self.name)
         if folder is None:
-            held._held = Held(None, self.manifest, tuple(self.shards()))
+            held._snapshot = Snapshot(None, self.manifest, tuple(self.shards()))
             return held
         weakref.finalize(held, os.close, folder)
         shards = _indices(os.listdir(folder))  # noqa: PTH208
-        held._held = Held(folder, held._parse(folder), tuple(shards))
+        held._snapshot = Snapshot(folder, held._parse(folder), tuple(shards))
         return held
 
-    def hold_as(self, other: Layer) -> None:
+    def adopt_snapshot(self, other: Layer) -> None:
         """Read what `other` holds."""
-        self._held = other._held
+        self._snapshot = other._snapshot
         self._holder = other  # its folder is open for as long as it lives
 
     # -- manifest ---------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Layer:
         Raises:
             AutolabelError: it is missing or damaged.
         """
-        return self._held.manifest if self._held is not None else self._parse(None)
+        return self._snapshot.manifest if self._snapshot is not None else self._parse(None)
 
     def _parse(self, folder: int | None) -> Manifest:
         path = self.path / "manifest.json"
@@ -165,8 +165,8 @@ class Layer:
 
     def shards(self) -> list[int]:
         """Indices of the shards that exist, in order."""
-        if self._held is not None:
-            return list(self._held.shards)
+        if self._snapshot is not None:
+            return list(self._snapshot.shards)
         if not self.exists:
             return []
         return _indices(path.name for path in self.path.glob("part-*.parquet"))
@@ -239,7 +239,7 @@ class Layer:
         """A shard's bytes, which are those that were written where that is noted."""
         path, noted = self.shard_path(index), self.manifest.digests.get(str(index))
         try:
-            data, stat = read_with_stat(path, self._held.folder if self._held else None)
+            data, stat = read_with_stat(path, self._snapshot.folder if self._snapshot else None)
         except OSError as e:
             raise self._unreadable(index, e) from e
         if noted is not None and digest_of(data, stat) != noted:
@@ -284,9 +284,35 @@ class Layer:
         return {name: (kept[name], n - kept[name]) for name, n in sorted(all_of.items())}
 
     def records(self) -> Iterator[Record]:
-        """All records in order, one shard in memory at a time."""
+        """Yield all records in order, one shard in memory at a time."""
         for index in self.shards():
             yield from self.read(index)
+
+    __iter__ = records
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return sum(map(self.rows, self.shards()))
+
+    def __bool__(self) -> bool:
+        """Return True: a layer without images is one too, and to ask reads no shard."""
+        return True
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the layer as one Arrow table, a row for each image, in the records' order.
+
+        Args:
+            columns: some of them alone, nested ones by their path:
+                ``objects.list.element.label``.
+
+        Raises:
+            AutolabelError: there is no such layer, or a shard is damaged.
+        """
+        tables = [self.table(index, columns) for index in self.shards()]
+        if not tables:
+            self.manifest  # noqa: B018 - raises where there is no layer
+            return self.encoded([])
+        return pa.concat_tables(table.replace_schema_metadata(None) for table in tables)
 
     def write(self, index: int, records: Sequence[Record], source_digest: str | None) -> None:
         """Write one shard atomically; the same records give the same bytes."""

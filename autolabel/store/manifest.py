@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autolabel import __version__
+from autolabel.store.binding import changes
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,6 @@ class Manifest:
             "source": self.source["layer"] if self.source else None,
         }
 
-
-def differences(old: Manifest, new: Manifest) -> list[str]:
-    """What binds two layers differently, in words: ``box_threshold 0.35, not 0.25``."""
-    flat_old, flat_new = _flat(old.binding()), _flat(new.binding())
-    keys = [k for k in flat_old | flat_new if flat_old.get(k) != flat_new.get(k)]
-    return [f"{k} {_shown(flat_old.get(k))}, not {_shown(flat_new.get(k))}" for k in keys]
-
-
-def _flat(binding: dict[str, Any]) -> dict[str, Any]:
-    flat = {k: v for k, v in binding.items() if k not in ("settings", "model")}
-    flat.update(binding["settings"])
-    flat.update({f"model {k}": v for k, v in (binding["model"] or {}).items()})
-    return flat
-
-
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "…"
+    def changes_to(self, other: Manifest) -> list[str]:
+        """Return what binds another layer differently: ``box_threshold 0.35, not 0.25``."""
+        return changes(self.binding(), other.binding())

@@ -13,11 +13,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from autolabel.errors import AutolabelError
-from autolabel.store.draft import Again, Draft, make_draft, nothing_again, put_away, swap
 from autolabel.store.files import not_writable, retire, write_atomic
 from autolabel.store.layer import EMBED, STUDENT, Layer
-from autolabel.store.manifest import Manifest, differences
+from autolabel.store.manifest import Manifest
 from autolabel.store.states import LayerState, states_of
+from autolabel.store.update import LayerUpdate, Redo, plan_update, put_away, redo_nothing, swap
 from autolabel.store.validate import check_folder, check_sources
 
 GROUPS = (EMBED, STUDENT)
@@ -25,10 +25,14 @@ LOCK = ".lock"
 
 
 class Workspace:
-    """A folder of layers, each in a folder of its own name."""
+    """A folder of layers, each in a folder of its own name.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: of the folder, which need not exist.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
         self._strays: list[str] | None = None
 
     def check(self) -> list[str]:
@@ -64,7 +68,7 @@ class Workspace:
         def depth(layer: Layer) -> int:
             source = layer.manifest.source
             seen = found.get(source["layer"]) if source else None
-            return 1 + depth(seen) if seen else 0
+            return 0 if seen is None else 1 + depth(seen)
 
         return sorted(found.values(), key=lambda layer: (depth(layer), layer.name))
 
@@ -219,15 +223,15 @@ class Workspace:
         path = self.path / name
         return Layer(path.with_name(f".{path.name}.next"), name)
 
-    def draft(
+    def plan_update(
         self,
         name: str,
         manifest: Manifest,
         wanted: Mapping[int, str],
         *,
         overwrite: bool,
-        again: Again = nothing_again,
-    ) -> Draft:
+        redo: Redo = redo_nothing,
+    ) -> LayerUpdate:
         """What is left to do for a layer; nothing is written yet.
 
         Settings that differ from those of the layer that is there need `overwrite`. That layer
@@ -238,7 +242,7 @@ class Workspace:
             manifest: what it is to be bound to.
             wanted: shard -> what its `source_digest` must be.
             overwrite: whether other settings may replace those of the layer that is there.
-            again: which shards of a layer are to be done again although they fit.
+            redo: which shards of a layer are to be done again although they fit.
 
         Raises:
             AutolabelError: settings differ and `overwrite` is False, or nothing is wanted of a
@@ -250,8 +254,8 @@ class Workspace:
                 f"there is nothing to make {name}/ of, and it holds labels",
                 hint=f"autolabel status {self.path} shows the layers",
             )
-        return make_draft(
-            final, self._next(name), manifest, wanted, overwrite=overwrite, again=again
+        return plan_update(
+            final, self._next(name), manifest, wanted, overwrite=overwrite, redo=redo
         )
 
     def begin(self, name: str, manifest: Manifest, *, overwrite: bool) -> Layer:
@@ -264,13 +268,13 @@ class Workspace:
             AutolabelError: settings differ and `overwrite` is False.
         """
         layer, fresh = self.layer(name), self._next(name)
-        if layer.exists and differences(layer.manifest, manifest):
+        if layer.exists and layer.manifest.changes_to(manifest):
             layer = fresh
         wanted = {index: layer.source_digest(index) for index in layer.shards()}
-        draft = make_draft(
-            self.layer(name), fresh, manifest, wanted, overwrite=overwrite, again=nothing_again
+        update = plan_update(
+            self.layer(name), fresh, manifest, wanted, overwrite=overwrite, redo=redo_nothing
         )
-        return draft.begin()
+        return update.begin()
 
     def finish(self, layer: Layer) -> Layer:
         """Put a complete hidden successor in the place of the layer that it replaces."""

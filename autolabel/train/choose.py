@@ -27,7 +27,7 @@ class ChosenLayer(Layer):
 
     def __init__(self, layer: Layer, aside: Mapping[str, str], held_out: int = 0) -> None:
         super().__init__(layer.path, layer.name)
-        self.hold_as(layer)
+        self.adopt_snapshot(layer)
         self.aside = aside
         self.held_out = held_out
 

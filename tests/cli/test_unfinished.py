@@ -197,7 +197,7 @@ def test_nothing_to_do_never_replaces_labels(ws: Path) -> None:
     home = Workspace(ws)
     manifest = home.require("filter").manifest
     with pytest.raises(AutolabelError, match="nothing to make filter/ of"):
-        home.draft("filter", manifest, {}, overwrite=True)
+        home.plan_update("filter", manifest, {}, overwrite=True)
 
 
 def test_an_export_beside_a_writer_holds_the_labels_that_it_began_with(

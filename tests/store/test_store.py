@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from autolabel.errors import AutolabelError
-from autolabel.store import Layer, Manifest, Workspace, bound_to, differences, write_atomic
-from autolabel.types import Objects, Record
+from autolabel.store import Layer, Manifest, Workspace, bound_to, write_atomic
+from autolabel.types import SCHEMA, Objects, Record
 
 
 def rows(count: int, tag: str = "") -> list[Record]:
@@ -81,13 +81,13 @@ def test_other_settings_are_refused_and_named(workspace: Workspace) -> None:
     assert "--overwrite" in e.value.hint
 
 
-def test_differences_name_model_version_and_source() -> None:
+def test_changes_name_model_version_and_source() -> None:
     old = Manifest("detect", {"a": 1}, {"revision": "x"}, "0.1", {"layer": "images"})
-    assert differences(old, old) == []
-    assert differences(old, replace(old, model={"revision": "y"})) == ["model revision x, not y"]
-    assert differences(old, replace(old, version="0.2")) == ["version 0.1, not 0.2"]
-    assert differences(old, replace(old, source={"layer": "scan"})) == ["source images, not scan"]
-    assert differences(old, replace(old, source={"layer": "images", "fingerprint": "z"})) == []
+    assert old.changes_to(old) == []
+    assert old.changes_to(replace(old, model={"revision": "y"})) == ["model revision x, not y"]
+    assert old.changes_to(replace(old, version="0.2")) == ["version 0.1, not 0.2"]
+    assert old.changes_to(replace(old, source={"layer": "scan"})) == ["source images, not scan"]
+    assert old.changes_to(replace(old, source={"layer": "images", "fingerprint": "z"})) == []
 
 
 def test_an_overwritten_layer_stays_until_its_successor_is_complete(workspace: Workspace) -> None:
@@ -221,3 +221,23 @@ def test_the_fingerprint_follows_content_and_settings(workspace: Workspace) -> N
     assert layer.fingerprint() == first
     layer.write(0, rows(2), None)
     assert layer.fingerprint() != first
+
+
+def test_a_layer_is_read_as_records_or_as_one_table(workspace: Workspace) -> None:
+    make(workspace, "images", [rows(2, "a"), rows(1, "b")])
+    layer = Workspace(str(workspace.path)).require("images")
+    assert list(layer) == [*rows(2, "a"), *rows(1, "b")]
+    assert len(layer) == 3
+    table = layer.to_arrow()
+    assert table.column("image_id").to_pylist() == ["a0", "a1", "b0"]
+    assert table.schema.equals(SCHEMA)
+    labels = layer.to_arrow(["objects.list.element.label"]).column("objects").to_pylist()
+    assert labels == [[{"label": "cat"}]] * 3
+
+
+def test_a_layer_without_images_is_a_layer(workspace: Workspace) -> None:
+    layer = make(workspace, "images", [])
+    assert layer
+    assert len(layer) == layer.to_arrow().num_rows == 0
+    with pytest.raises(AutolabelError, match="no layer detect/"):
+        workspace.layer("detect").to_arrow()

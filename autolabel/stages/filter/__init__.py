@@ -79,10 +79,12 @@ def filter_labels(
         origin = {**found.origin, "ontology": pipeline.ontology_of(source).to_mapping()}
         manifest = replace(asked(config, found.located), origin=origin)
         wanted = _wanted(source, found, capped)
-        draft = workspace.draft("filter", bound_to(manifest, source), wanted, overwrite=overwrite)
-        tasks = [_task(source, found, index, wanted[index]) for index in draft.to_do]
+        update = workspace.plan_update(
+            "filter", bound_to(manifest, source), wanted, overwrite=overwrite
+        )
+        tasks = [_task(source, found, index, wanted[index]) for index in update.to_do]
         make = partial(Filter, config, found.texts, found.crowds, found.probe, capped)
-        layer = run_stage("filter", make, draft, tasks, engine, report)
+        layer = run_stage("filter", make, update, tasks, engine, report)
         return Done(layer, sum(task.images for task in tasks))
 
 

@@ -11,19 +11,19 @@ from pathlib import Path
 from autolabel.errors import AutolabelError
 from autolabel.store.files import not_writable, retire, share, sync_folder
 from autolabel.store.layer import Layer
-from autolabel.store.manifest import Manifest, differences
+from autolabel.store.manifest import Manifest
 
-Again = Callable[[Layer, Collection[int]], Collection[int]]
+Redo = Callable[[Layer, Collection[int]], Collection[int]]
 """Of a layer's shards whose source is as it was, those to do again nevertheless."""
 
 
-def nothing_again(layer: Layer, fitting: Collection[int]) -> Collection[int]:
+def redo_nothing(layer: Layer, fitting: Collection[int]) -> Collection[int]:
     """What has been done stays."""
     return ()
 
 
 @dataclass
-class Draft:
+class LayerUpdate:
     """The way from a layer that is there, or is not, to the one that is wanted.
 
     On disk nothing changes before `begin`. Shards that are only missing are added to the layer in
@@ -35,18 +35,18 @@ class Draft:
         layer: where shards are written: `final`, or its successor.
         manifest: of the layer that is wanted.
         to_do: shards to write, in order.
-        again: those of them that `final` has, made from the same source.
+        redone: those of them that `final` has, made from the same source.
         shared: shards of `final` that stay.
         kept: shards of a successor that was left half made, which stay.
         on_trial: whether a successor with other settings stays beside the layer when it is
-            complete, for the next draft with its settings to find.
+            complete, for the next update with its settings to find.
     """
 
     final: Layer
     layer: Layer
     manifest: Manifest
     to_do: list[int]
-    again: frozenset[int] = frozenset()
+    redone: frozenset[int] = frozenset()
     shared: frozenset[int] = frozenset()
     kept: frozenset[int] = frozenset()
     on_trial: bool = False
@@ -75,7 +75,7 @@ class Draft:
 
     def _begin_successor(self) -> None:
         layer = self.layer
-        if not layer.exists or differences(layer.manifest, self.manifest):
+        if not layer.exists or layer.manifest.changes_to(self.manifest):
             shutil.rmtree(layer.path, ignore_errors=True)
         layer.path.mkdir(parents=True, exist_ok=True)
         for index in set(layer.shards()) - self.kept:
@@ -83,7 +83,7 @@ class Draft:
         self._bind(layer, self.kept)
         for index in sorted(self.shared):
             share(self.final.shard_path(index), layer.shard_path(index))
-        if not differences(self.final.manifest, self.manifest):
+        if not self.final.manifest.changes_to(self.manifest):
             self._take_journals()
 
     def _take_journals(self) -> None:
@@ -121,7 +121,7 @@ class Draft:
         try:
             self.layer.note_shards()
             if not self.in_place:
-                if self.on_trial and differences(self.final.manifest, self.manifest):
+                if self.on_trial and self.final.manifest.changes_to(self.manifest):
                     return self.layer
                 self._carry_over()
                 swap(self.layer, self.final)
@@ -131,7 +131,7 @@ class Draft:
 
     def _carry_over(self) -> None:
         """Files beside the shards, such as what was fitted on them, stay with the same settings."""
-        if not self.final.exists or differences(self.final.manifest, self.manifest):
+        if not self.final.exists or self.final.manifest.changes_to(self.manifest):
             return
         for path in sorted(self.final.path.iterdir()):
             target = self.layer.path / path.name
@@ -140,16 +140,16 @@ class Draft:
                 share(path, target)
 
 
-def make_draft(
+def plan_update(
     final: Layer,
     fresh: Layer,
     manifest: Manifest,
     wanted: Mapping[int, str],
     *,
     overwrite: bool,
-    again: Again,
-) -> Draft:
-    """See `Workspace.draft`; `fresh` is the hidden successor of `final`, which need not exist."""
+    redo: Redo,
+) -> LayerUpdate:
+    """Plan it as `Workspace.plan_update` says; `fresh`, the hidden successor, need not exist."""
     shared: frozenset[int] = frozenset()
     redone: frozenset[int] = frozenset()
     if not final.exists:
@@ -158,8 +158,8 @@ def make_draft(
                 f"{final.path} holds shards without a manifest.json to say what made them",
                 hint=f"move {final.path} away and run the same command again",
             )
-        return Draft(final, final, manifest, sorted(wanted))
-    changed = differences(final.manifest, manifest)
+        return LayerUpdate(final, final, manifest, sorted(wanted))
+    changed = final.manifest.changes_to(manifest)
     if changed and not overwrite:
         raise AutolabelError(
             f"{final.name}/ was made with {'; '.join(changed)}",
@@ -167,17 +167,17 @@ def make_draft(
         )
     if not changed:
         fitting = _fitting(final, wanted)
-        redone = fitting & frozenset(again(final, fitting))
+        redone = fitting & frozenset(redo(final, fitting))
         shared = fitting - redone
         if shared == frozenset(final.shards()):
-            return Draft(final, final, manifest, sorted(set(wanted) - shared), kept=shared)
+            return LayerUpdate(final, final, manifest, sorted(set(wanted) - shared), kept=shared)
     kept: frozenset[int] = frozenset()
-    if fresh.exists and not differences(fresh.manifest, manifest):
+    if fresh.exists and not fresh.manifest.changes_to(manifest):
         kept = _fitting(fresh, wanted)
-        kept -= frozenset(again(fresh, kept))
+        kept -= frozenset(redo(fresh, kept))
     shared -= kept
     to_do = sorted(set(wanted) - shared - kept)
-    return Draft(final, fresh, manifest, to_do, redone & set(to_do), shared, kept)
+    return LayerUpdate(final, fresh, manifest, to_do, redone & set(to_do), shared, kept)
 
 
 def _fitting(layer: Layer, wanted: Mapping[int, str]) -> frozenset[int]:

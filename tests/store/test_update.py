@@ -24,11 +24,13 @@ def rows(tag: str, count: int = 2) -> list[Record]:
 def images(home: Workspace, *tags: str) -> Layer:
     """The layer `images` with one shard for each tag."""
     wanted = dict(enumerate(tags))
-    draft = home.draft("images", Manifest("ingest", shards=len(tags)), wanted, overwrite=False)
-    layer = draft.begin()
-    for i in draft.to_do:
+    update = home.plan_update(
+        "images", Manifest("ingest", shards=len(tags)), wanted, overwrite=False
+    )
+    layer = update.begin()
+    for i in update.to_do:
         layer.write(i, rows(tags[i]), tags[i])
-    return draft.finish()
+    return update.finish()
 
 
 def labelled(threshold: float, source: Layer, index: int) -> list[Record]:
@@ -40,12 +42,12 @@ def detect(home: Workspace, threshold: float, overwrite: bool = True) -> list[in
     source = home.require("images")
     wanted = {i: source.digest(i) for i in source.shards()}
     manifest = bound_to(Manifest("detect", {"threshold": threshold}), source)
-    draft = home.draft("detect", manifest, wanted, overwrite=overwrite)
-    layer = draft.begin()
-    for i in draft.to_do:
+    update = home.plan_update("detect", manifest, wanted, overwrite=overwrite)
+    layer = update.begin()
+    for i in update.to_do:
         layer.write(i, labelled(threshold, source, i), wanted[i])
-    draft.finish()
-    return draft.to_do
+    update.finish()
+    return update.to_do
 
 
 def content(home: Workspace, name: str = "detect") -> list[str]:
@@ -72,9 +74,9 @@ def test_only_what_changed_is_done_and_the_old_layer_stays_until_then(home: Work
         source = home.require("images")
         wanted = {i: source.digest(i) for i in source.shards()}
         manifest = bound_to(Manifest("detect", {"threshold": 0.1}), source)
-        draft = home.draft("detect", manifest, wanted, overwrite=False)
-        assert (draft.to_do, draft.in_place) == ([1, 3], False)
-        draft.begin().write(3, rows("new"), wanted[3])
+        update = home.plan_update("detect", manifest, wanted, overwrite=False)
+        assert (update.to_do, update.in_place) == ([1, 3], False)
+        update.begin().write(3, rows("new"), wanted[3])
     assert content(home) == old
     with home.lock():
         assert detect(home, 0.1) == [1]  # 3 is done, and the others were never to do
@@ -97,10 +99,10 @@ def test_a_half_made_successor_gives_way_to_one_of_other_settings_alone(home: Wo
         with home.lock():
             wanted = {i: source.digest(i) for i in source.shards()}
             manifest = bound_to(Manifest("detect", {"threshold": threshold}), source)
-            draft = home.draft("detect", manifest, wanted, overwrite=True)
-            assert sorted(set(wanted) - set(draft.to_do)) == kept
-            layer = draft.begin()
-            if draft.to_do:
+            update = home.plan_update("detect", manifest, wanted, overwrite=True)
+            assert sorted(set(wanted) - set(update.to_do)) == kept
+            layer = update.begin()
+            if update.to_do:
                 layer.write(0, rows("half"), wanted[0])
         assert content(home) == old
 
@@ -114,12 +116,12 @@ def test_resumed_and_uninterrupted_runs_give_the_same_bytes(
     with other.lock():
         source = other.require("images")
         wanted = {i: source.digest(i) for i in source.shards()}
-        draft = other.draft(
+        update = other.plan_update(
             "detect", bound_to(Manifest("detect", {"threshold": 0.2}), source), wanted,
             overwrite=True,
         )  # fmt: skip
-        draft.begin().write(1, labelled(0.2, source, 1), wanted[1])
-        draft.note()
+        update.begin().write(1, labelled(0.2, source, 1), wanted[1])
+        update.note()
     with other.lock():
         assert detect(other, 0.2) == [0, 2]
     files = [sorted((w.path / "detect").iterdir()) for w in (home, other)]
@@ -201,7 +203,7 @@ def test_a_kill_at_any_change_on_disk_loses_no_finished_label(
 
 def test_a_reader_goes_on_with_the_layer_that_it_began_with(home: Workspace) -> None:
     old, fingerprint = content(home), home.require("detect").fingerprint()
-    held = home.require("detect").held()
+    held = home.require("detect").snapshot()
     first = held.read(0)
     for threshold in (0.2, 0.3):
         with home.lock():
@@ -218,7 +220,7 @@ def test_a_reader_goes_on_with_the_layer_that_it_began_with(home: Workspace) -> 
 
 
 def test_a_layer_that_grows_does_not_grow_for_its_reader(home: Workspace) -> None:
-    held = home.require("detect").held()
+    held = home.require("detect").snapshot()
     with home.lock():
         images(home, "a", "b", "c", "d")
         detect(home, 0.1)
