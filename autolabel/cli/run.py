@@ -30,7 +30,7 @@ from autolabel.evaluate import compare
 from autolabel.metrics.result import RESULT, Evaluation
 from autolabel.pipeline import checks
 from autolabel.pipeline.plan import plan
-from autolabel.report import Reported, write_report
+from autolabel.report import ReportResult, write_report
 from autolabel.report import is_current as is_written
 from autolabel.stages import filter as filtering
 from autolabel.stages import labelling as pipeline
@@ -214,7 +214,7 @@ _STEPS: Mapping[str, Callable[[_Call], Any]] = {
 
 def report_on(
     workspace: Workspace, config: ReportConfig, *, allow_unfinished: bool = False
-) -> tuple[Reported, Labels]:
+) -> tuple[ReportResult, Labels]:
     """Write the page about a layer of labels, and open it if that is asked for."""
     found = labels(workspace, config.layer, allow_unfinished=allow_unfinished, flag="--layer")
     layer = found.layer

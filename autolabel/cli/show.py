@@ -132,9 +132,9 @@ def previewed(done: Any, as_json: bool) -> None:
 def reported(done: Any, as_json: bool, **also: int) -> None:
     """What a report says, and where it is."""
     if as_json:
-        data({**plain(done), **also})
+        data({"verdict" if k == "conclusions" else k: v for k, v in plain(done).items()} | also)
         return
-    message(f"report: {done.verdict}")
+    message(f"report: {done.conclusions}")
     parts = [f"{done.size / 1e6:.1f} MB"]
     if done.photos_gone:
         parts.append(f"{done.photos_gone} photos are gone")

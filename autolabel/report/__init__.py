@@ -15,15 +15,15 @@ from autolabel.config import ReportConfig
 from autolabel.errors import UsageError
 from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
-from autolabel.report.facts import gather
-from autolabel.report.page import render
+from autolabel.report.page.context import read_context
+from autolabel.report.page.render import render
 from autolabel.store import Layer, Workspace, not_writable, write_atomic
 
-__all__ = ["Reported", "is_current", "write_report"]
+__all__ = ["ReportResult", "is_current", "write_report"]
 
 
 @dataclass(frozen=True)
-class Reported:
+class ReportResult:
     """What was written.
 
     Attributes:
@@ -31,19 +31,19 @@ class Reported:
         size: its bytes.
         pictures_left_out: pictures for which there was no room.
         photos_gone: photos that could not be read.
-        verdict: its two sentences.
+        conclusions: its two sentences.
     """
 
     out: Path
     size: int
     pictures_left_out: int
     photos_gone: int
-    verdict: str
+    conclusions: str
 
 
 def write_report(
     workspace: Workspace, layer: Layer, ontology: Ontology, config: ReportConfig
-) -> Reported:
+) -> ReportResult:
     """Write the page about a layer of labels.
 
     Evaluation, students and photos are shown as far as they are there; what is missing is said.
@@ -57,16 +57,16 @@ def write_report(
             hint="name a file in it: --out FOLDER/report.html",
         )
     mark = _mark(workspace, layer, config)
-    facts = gather(workspace, layer, ontology, config)
-    page = render(facts).encode("utf-8", "replace") + mark
+    context = read_context(workspace, layer, ontology, config)
+    page = render(context).encode("utf-8", "replace") + mark
     out = _out(workspace, config)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, page)
     except OSError as e:
         raise not_writable(out, e) from e
-    sentences = " ".join(facts.verdict.sentences)
-    return Reported(out, len(page), facts.left_out, len(facts.gone), sentences)
+    sentences = " ".join(context.conclusions.sentences)
+    return ReportResult(out, len(page), context.left_out, len(context.gone), sentences)
 
 
 def is_current(workspace: Workspace, layer: Layer, config: ReportConfig) -> Path | None:

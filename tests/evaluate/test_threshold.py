@@ -135,11 +135,11 @@ def test_a_fall_of_precision_is_in_the_headline(
     kept.write_text(json.dumps({"key": "", "result": result}))
     workspace = Workspace(scene.home)
     layer = workspace.require("filter")
-    verdict = write_report(workspace, layer, ontology_of(layer), ReportConfig()).verdict
-    assert "AP50 0.70" in verdict
+    conclusions = write_report(workspace, layer, ontology_of(layer), ReportConfig()).conclusions
+    assert "AP50 0.70" in conclusions
     assert (
         "Used from score 0.50 up, its precision is 0.50 and its recall 0.75, those of the labels "
         "0.80 and 0.75. Precision fell: of 100 boxes that it draws about 50 are right, of 100 "
-        "labels about 80." in verdict
+        "labels about 80." in conclusions
     )
-    assert "Recall fell" not in verdict
+    assert "Recall fell" not in conclusions

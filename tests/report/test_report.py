@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from autolabel.config import ReportConfig
-from autolabel.report import album, write_report
+from autolabel.report import write_report
+from autolabel.report.pictures import image_budget
 from autolabel.stages.labelling import ontology_of
 from autolabel.store import Workspace
 from autolabel.types import Objects
@@ -154,7 +155,7 @@ def test_photos_that_failed_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "5 × damaged" in page.text
     assert page.text.count(f"{PHOTO} : damaged") == len(layer.shards())
     assert "more: autolabel status" not in page.text
-    monkeypatch.setattr("autolabel.report.tally._MOST_FAILED", 2)
+    monkeypatch.setattr("autolabel.report.layer_statistics._MOST_FAILED", 2)
     assert "And 3 more: autolabel status --errors names all." in report(home).text
 
 
@@ -336,7 +337,7 @@ def test_pictures_beyond_the_budget_are_left_out(
     full: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = report(full)
-    monkeypatch.setattr(album.Album.__init__, "__defaults__", (8_000,))
+    monkeypatch.setattr(image_budget.ImageBudget.__init__, "__defaults__", (8_000,))
     page = report(full)
     left = re.search(r"(\d+) pictures are left out to keep this page small", page.text)
     assert left

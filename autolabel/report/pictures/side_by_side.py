@@ -1,4 +1,4 @@
-"""Hand labels beside the labels and the student's, on the photos that were measured."""
+"""Hand labels, labels and the student's side by side, on the photos that were measured."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from autolabel.metrics.classes import map_classes
 from autolabel.metrics.evaluation_set import renamed
 from autolabel.metrics.result import EntryResult, Evaluation
 from autolabel.ontology import Ontology
-from autolabel.report.album import Album
-from autolabel.report.photos import Photos
-from autolabel.report.scenes import (
+from autolabel.report.layer_statistics import outlines, records_of
+from autolabel.report.pictures.image_budget import ImageBudget
+from autolabel.report.pictures.photo_reader import PhotoReader
+from autolabel.report.pictures.scenes import (
     Panel,
     SceneShown,
     at_least,
@@ -25,15 +26,14 @@ from autolabel.report.scenes import (
     judged,
     labelled,
 )
-from autolabel.report.tally import outlines, records_of
-from autolabel.report.verdict import LABELS, STUDENT, last_of
+from autolabel.report.results import LABELS, STUDENT, last_of
 from autolabel.store import Workspace
 from autolabel.types import Record
 
 
 @dataclass
-class Beside:
-    """What `beside` draws.
+class SideBySide:
+    """What `side_by_side` draws.
 
     Attributes:
         samples: photos with hand labels, labels and the student's, each in a panel.
@@ -55,26 +55,26 @@ class _Shown:
     records: dict[str, Record]
 
 
-def beside(
-    album: Album,
+def side_by_side(
+    budget: ImageBudget,
     workspace: Workspace,
     ontology: Ontology,
     measured: Evaluation,
     images: int,
     gone: dict[str, str],
-) -> Beside:
+) -> SideBySide:
     """Draw at most so many photos of each kind."""
     home = _inside(workspace, measured.workspace)
     titles = ((LABELS, "labels"), (STUDENT, "small detector"))
     rows = [(row, title) for kinds, title in titles if (row := last_of(measured, kinds))]
     rows = [(row, title) for row, title in rows if home and _has(home, row.layer)]
     if home is None or not rows:
-        return Beside(note="The labels that were measured are no longer in this workspace.")
+        return SideBySide(note="The labels that were measured are no longer in this workspace.")
     try:
         truth = read_ground_truth(Path(measured.truth))
         mapped = map_classes(truth, ontology, measured.class_map)
     except AutolabelError as e:
-        return Beside(note=f"The hand labels cannot be shown: {e.message}.")
+        return SideBySide(note=f"The hand labels cannot be shown: {e.message}.")
     pairs = match_truth(outlines(home.layer(rows[0][0].layer)), truth).pairs
     by_uri = {record.uri: image for record, image in pairs}
     chosen = [pairs[i][0].uri for i in _steps(len(pairs), images)]
@@ -82,13 +82,13 @@ def beside(
     ids = {record.uri: record.image_id for record, _ in pairs}
     wanted = {ids[uri] for uris in (chosen, *worst.values()) for uri in uris}
     shown = [_Shown(r, t, records_of(home.layer(r.layer), wanted)) for r, t in rows]
-    draw = _Draw(album, Photos(home.source_root, gone), ontology.names, mapped, measured.iou)
+    draw = _Draw(budget, PhotoReader(home.source_root, gone), ontology.names, mapped, measured.iou)
     samples = tuple(draw.scenes(chosen, by_uri, ids, shown, draw.side_by_side))
     judgements = tuple(
         (one.title, tuple(draw.scenes(worst[one.row.name], by_uri, ids, [one], draw.judgement)))
         for one in shown
     )
-    return Beside(samples, judgements)
+    return SideBySide(samples, judgements)
 
 
 def _inside(workspace: Workspace, name: str) -> Workspace | None:
@@ -115,8 +115,8 @@ _Panels = Callable[[Record, GroundTruthImage, Sequence[_Shown]], Iterator[Panel 
 
 @dataclass(frozen=True)
 class _Draw:
-    album: Album
-    photos: Photos
+    budget: ImageBudget
+    photos: PhotoReader
     names: tuple[str, ...]
     mapped: dict[str, str | None]
     iou: float
@@ -144,10 +144,10 @@ class _Draw:
         canvas = self.photos.canvas(record)
         if canvas is not None:
             hand, _ = renamed(image.objects, image.ignore, self.mapped)
-            yield labelled(self.album, canvas, hand, self.names, "hand labels")
+            yield labelled(self.budget, canvas, hand, self.names, "hand labels")
             for one in shown:
                 objects = at_least(one.records[record.image_id].objects, one.row.score_threshold)
-                yield labelled(self.album, canvas, objects, self.names, one.title)
+                yield labelled(self.budget, canvas, objects, self.names, one.title)
 
     def judgement(
         self, record: Record, image: GroundTruthImage, shown: Sequence[_Shown]
@@ -157,4 +157,4 @@ class _Draw:
             hand, ignore = renamed(image.objects, image.ignore, self.mapped)
             found = at_least(record.objects, shown[0].row.score_threshold)
             measured = np.isin(found.label.astype(str), [n for n in self.mapped.values() if n])
-            yield judged(self.album, canvas, found[measured], hand, ignore, self.iou)
+            yield judged(self.budget, canvas, found[measured], hand, ignore, self.iou)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from autolabel.metrics.result import EntryResult, Evaluation, Interval
-from autolabel.report.read import Training
-from autolabel.report.tally import Tally
+from autolabel.report.layer_statistics import LayerStatistics
+from autolabel.report.results import LABELS, STUDENT, Training, last_of
 
 WIDE = 0.12
 """Width of a 95 % interval from which the page warns that the figure is not known well."""
@@ -21,11 +21,9 @@ NOTABLE = 0.01
 FEW = 30
 """Hand-labelled objects of a class below which its figures say little."""
 
-LABELS, STUDENT, REFERENCE = ("labels", "teacher"), ("student",), ("reference",)
-
 
 @dataclass(frozen=True)
-class Verdict:
+class Conclusions:
     """Two sentences, and what to be careful about."""
 
     sentences: tuple[str, str]
@@ -33,39 +31,30 @@ class Verdict:
     known: bool
 
 
-def last_of(measured: Evaluation | None, kinds: Sequence[str]) -> EntryResult | None:
-    """The last thing measured of the first kind that there is."""
-    for kind in kinds:
-        rows = [row for row in measured.rows if row.kind == kind] if measured else []
-        if rows:
-            return rows[-1]
-    return None
-
-
-def verdict(
-    counts: Tally,
+def conclude(
+    statistics: LayerStatistics,
     names: Sequence[str],
     measured: Evaluation | None,
     trainings: Sequence[Training],
     notes: Sequence[str] = (),
-) -> Verdict:
+) -> Conclusions:
     """Judge what is known.
 
     Args:
-        counts: of the labels that the page is about.
+        statistics: of the labels that the page is about.
         names: the classes.
         measured: the last evaluation, if there is one.
         trainings: the students.
         notes: what else to be careful about, found elsewhere.
     """
     labels, student = last_of(measured, LABELS), last_of(measured, STUDENT)
-    first = _labels(labels, measured.images) if measured and labels else _unknown(counts)
+    first = _labels(labels, measured.images) if measured and labels else _unknown(statistics)
     if student is None:
-        second = _no_student(counts, trainings)
+        second = _no_student(statistics, trainings)
     else:
         second = f"{_student(student, labels, measured)}{_in_use(student, labels)}"
-    cautions = (*notes, *_gaps(counts, names), *_doubts(measured, labels, student))
-    return Verdict((first, second), cautions, labels is not None)
+    cautions = (*notes, *_gaps(statistics, names), *_doubts(measured, labels, student))
+    return Conclusions((first, second), cautions, labels is not None)
 
 
 def _labels(row: EntryResult, images: int) -> str:
@@ -88,8 +77,8 @@ def _of_hundred(share: float) -> str:
     return "fewer than 1" if whole == 0 else "nearly all" if whole == 100 else f"about {whole}"
 
 
-def _unknown(counts: Tally) -> str:
-    made = sum(counts.kept.values())
+def _unknown(statistics: LayerStatistics) -> str:
+    made = sum(statistics.kept.values())
     if not made:
         return (
             "There are no labels to judge, and no hand labels were compared, so nothing is known "
@@ -154,18 +143,17 @@ def _times(times: float) -> str:
     return f"{times:.0f}" if times >= 9.5 else f"{times:.1f}"
 
 
-def _no_student(counts: Tally, trainings: Sequence[Training]) -> str:
+def _no_student(statistics: LayerStatistics, trainings: Sequence[Training]) -> str:
     if trainings:
         named = trainings[-1].name
         return f"A small detector ({named}) was trained, but nothing is known about how good it is."
-    made = sum(counts.kept.values())
+    made = sum(statistics.kept.values())
     if not made:
-        lost = sum(counts.rejected.values())
+        lost = sum(statistics.rejected.values())
         why = f"all {lost:,} were rejected" if lost else "the models found nothing"
-        return f"No label was kept on {photos(counts.usable)}: {why}."
-    return (
-        f"There are {made:,} labels on {photos(counts.usable)}; no small detector is trained yet."
-    )
+        return f"No label was kept on {photos(statistics.usable)}: {why}."
+    on = photos(statistics.usable)
+    return f"There are {made:,} labels on {on}; no small detector is trained yet."
 
 
 def photos(count: int) -> str:
@@ -173,13 +161,11 @@ def photos(count: int) -> str:
     return f"{count:,} photo{'' if count == 1 else 's'}"
 
 
-def _gaps(counts: Tally, names: Sequence[str]) -> Iterator[str]:
+def _gaps(statistics: LayerStatistics, names: Sequence[str]) -> Iterator[str]:
     """Classes without a label."""
-    without = [name for name in names if not counts.kept[name]]
+    without = [name for name in names if not statistics.kept[name]]
     if without and len(without) < len(names):
-        lost = {
-            name: sum(n for (_, c), n in counts.rejected.items() if c == name) for name in without
-        }
+        lost = statistics.rejected_by_class
         for name in without:
             why = f"all {lost[name]:,} found were rejected" if lost[name] else "none was found"
             yield f"No label of “{name}” is kept: {why}. Nothing can be learned of it."

@@ -7,7 +7,7 @@ are kept than are shown; so a layer of any size takes little memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ class Place:
 
 
 @dataclass
-class Tally:
+class LayerStatistics:
     """Counts of a layer.
 
     Attributes:
@@ -63,17 +63,26 @@ class Tally:
     images_shown: list[Place] = field(default_factory=list)
 
     @property
-    def rules(self) -> list[str]:
-        """The rules that rejected anything, the one with most first."""
-        totals: Counter[str] = Counter()
-        for (rule, _), count in self.rejected.items():
-            totals[rule] += count
-        return [rule for rule, _ in totals.most_common()]
+    def rejected_by_rule(self) -> Counter[str]:
+        """Rule -> labels that it rejected, the one with most first."""
+        return _summed((rule, count) for (rule, _), count in self.rejected.items())
+
+    @property
+    def rejected_by_class(self) -> Counter[str]:
+        """Class -> labels of it that were rejected, by whatever rule."""
+        return _summed((label, count) for (_, label), count in self.rejected.items())
 
 
-def tally(layer: Layer, *, crops: int, images: int) -> Tally:
+def _summed(pairs: Iterable[tuple[str, int]]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for key, count in pairs:
+        totals[key] += count
+    return Counter(dict(totals.most_common()))
+
+
+def layer_statistics(layer: Layer, *, crops: int, images: int) -> LayerStatistics:
     """Count a layer, and draw at most so many labels of each class and rule, and images."""
-    total = Tally()
+    total = LayerStatistics()
     for shard in layer.shards():
         table = layer.table(shard, list(_COLUMNS)).combine_chunks()
         if table.num_rows:
@@ -81,7 +90,7 @@ def tally(layer: Layer, *, crops: int, images: int) -> Tally:
     return total
 
 
-def _add(total: Tally, table: pa.Table, shard: int, crops: int, images: int) -> None:
+def _add(total: LayerStatistics, table: pa.Table, shard: int, crops: int, images: int) -> None:
     lists = table.column("objects").chunk(0)
     flat = lists.flatten()
     lengths = lists.value_lengths().fill_null(0).to_numpy()

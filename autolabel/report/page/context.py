@@ -1,48 +1,32 @@
-"""Everything that the page says, gathered from the workspace."""
+"""Everything that the page says, read from the workspace."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from autolabel import __version__
 from autolabel.config import ReportConfig
 from autolabel.metrics.result import RESULT, Evaluation
 from autolabel.ontology import Ontology
-from autolabel.report.album import Album
-from autolabel.report.beside import Beside, beside
-from autolabel.report.gallery import Gallery, gallery
-from autolabel.report.photos import Photos
-from autolabel.report.read import Training, read_measured, read_trainings
-from autolabel.report.tally import Tally, tally
-from autolabel.report.verdict import Verdict, verdict
-from autolabel.stages.history import StageRun, commands, stage_runs, train_command
+from autolabel.report.layer_statistics import LayerStatistics, layer_statistics
+from autolabel.report.page.conclusions import Conclusions, conclude
+from autolabel.report.page.provenance import Provenance, read_provenance
+from autolabel.report.pictures.gallery import Gallery, gallery
+from autolabel.report.pictures.image_budget import ImageBudget
+from autolabel.report.pictures.photo_reader import PhotoReader
+from autolabel.report.pictures.side_by_side import SideBySide, side_by_side
+from autolabel.report.results import Training, read_measured, read_trainings
+from autolabel.stages.history import StageRun, stage_runs
 from autolabel.store import Counts, Layer, Workspace
 
-_PACKAGES = ("torch", "transformers", "ultralytics", "supervision", "pycocotools")
-
 
 @dataclass(frozen=True)
-class Made:
-    """With what, when and how the page and the labels were made."""
-
-    date: str
-    versions: dict[str, str]
-    commands: tuple[str, ...]
-    pipeline: str
-
-
-@dataclass(frozen=True)
-class Facts:
+class ReportContext:
     """What the page says.
 
     Attributes:
         images: counts of the photos that were ingested.
-        counts: of the layer.
+        statistics: of the layer.
         gone: uri -> what is wrong, of photos that could not be read.
         left_out: pictures for which there was no room.
     """
@@ -50,47 +34,49 @@ class Facts:
     workspace: str
     layer: str
     ontology: Ontology
-    verdict: Verdict
+    conclusions: Conclusions
     images: Counts
-    counts: Tally
+    statistics: LayerStatistics
     runs: tuple[StageRun, ...]
     measured: Evaluation | None
     trainings: tuple[Training, ...]
-    beside: Beside
+    side_by_side: SideBySide
     gallery: Gallery
     gone: dict[str, str]
     left_out: int
-    made: Made
+    provenance: Provenance
 
 
-def gather(workspace: Workspace, layer: Layer, ontology: Ontology, config: ReportConfig) -> Facts:
+def read_context(
+    workspace: Workspace, layer: Layer, ontology: Ontology, config: ReportConfig
+) -> ReportContext:
     """Read what there is; each large layer is looked over by its columns, once."""
-    counts = tally(layer, crops=config.crops, images=config.images)
+    statistics = layer_statistics(layer, crops=config.crops, images=config.images)
     measured, damaged = read_measured(workspace.path / RESULT)
     trainings, broken = read_trainings(workspace.path / "train")
     notes = [f"{text}; it is not shown." for text in (damaged, *broken) if text]
     notes += _stale(workspace, layer, measured, trainings)
-    album, gone = Album(), dict[str, str]()
-    compared = Beside()
+    budget, gone = ImageBudget(), dict[str, str]()
+    compared = SideBySide()
     if measured is not None and config.images:
-        compared = beside(album, workspace, ontology, measured, config.images, gone)
-    photos = Photos(workspace.source_root, gone)
-    shown = gallery(album, photos, layer, ontology.names, counts)
-    return Facts(
+        compared = side_by_side(budget, workspace, ontology, measured, config.images, gone)
+    photos = PhotoReader(workspace.source_root, gone)
+    shown = gallery(budget, photos, layer, ontology.names, statistics)
+    return ReportContext(
         workspace=workspace.path.resolve().name,
         layer=layer.name,
         ontology=ontology,
-        verdict=verdict(counts, ontology.names, measured, trainings, notes),
+        conclusions=conclude(statistics, ontology.names, measured, trainings, notes),
         images=workspace.require("images").counts(),
-        counts=counts,
+        statistics=statistics,
         runs=tuple(stage_runs(workspace, layer)),
         measured=measured,
         trainings=tuple(trainings),
-        beside=compared,
+        side_by_side=compared,
         gallery=shown,
         gone=gone,
-        left_out=album.left_out,
-        made=_made(workspace, layer, measured, trainings),
+        left_out=budget.left_out,
+        provenance=read_provenance(workspace, layer, measured, trainings),
     )
 
 
@@ -123,30 +109,3 @@ def _stale(
             )
         if training.run.get("state") == "unfinished":
             yield f"The training of {training.name} is unfinished: run autolabel train again."
-
-
-def _made(
-    workspace: Workspace, layer: Layer, measured: Evaluation | None, trainings: Sequence[Training]
-) -> Made:
-    lines = commands(workspace, layer)
-    for training in trainings:
-        settings = training.run.get("settings")
-        if isinstance(settings, dict):
-            lines.append(train_command(workspace, settings))
-    home = str(workspace.path)
-    if measured is not None:
-        lines.append(shlex.join(["autolabel", "evaluate", home, "--truth", measured.truth]))
-    lines.append(shlex.join(["autolabel", "report", home]))
-    versions = {"autolabel": __version__, "Python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    pipeline = workspace.path / "pipeline.yaml"
-    return Made(
-        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        versions=versions,
-        commands=tuple(lines),
-        pipeline=pipeline.read_text("utf-8", "replace") if pipeline.is_file() else "",
-    )

@@ -1,4 +1,4 @@
-"""From facts to HTML: how numbers are written, and the template that they go into."""
+"""From the context to HTML: how numbers are written, and the template that they go into."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from autolabel.config.train import TrainConfig
 from autolabel.metrics.result import EntryResult, Estimate, Evaluation, Interval
 from autolabel.metrics.summary import timed
-from autolabel.report.drawing import PALETTE
-from autolabel.report.facts import Facts
-from autolabel.report.plots import curves_svg, epochs_svg
-from autolabel.report.read import Training
-from autolabel.report.verdict import LABELS, STUDENT, last_of, photos, spread
+from autolabel.report.page.conclusions import photos, spread
+from autolabel.report.page.context import ReportContext
+from autolabel.report.page.plots import curves_svg, epochs_svg
+from autolabel.report.pictures.drawing import PALETTE
+from autolabel.report.results import LABELS, STUDENT, Training, last_of
 from autolabel.stages.history import changed_settings
 
 MOST_CURVES = 12
@@ -58,13 +58,13 @@ class Plot:
     text: str
 
 
-def render(facts: Facts) -> str:
+def render(context: ReportContext) -> str:
     """The page; every name in it is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("autolabel.report"),
+        loader=PackageLoader("autolabel.report.page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -80,17 +80,17 @@ def render(facts: Facts) -> str:
         "svg": Markup,
         "photos": photos,
     }
-    measured = facts.measured
+    measured = context.measured
     return environment.get_template("report.html").render(
-        facts=facts,
-        tiles=tiles(facts),
+        context=context,
+        tiles=tiles(context),
         about=ABOUT,
         compared=COMPARED,
-        colours=[PALETTE[i % len(PALETTE)] for i in range(len(facts.ontology.names))],
+        colours=[PALETTE[i % len(PALETTE)] for i in range(len(context.ontology.names))],
         curves=curves(measured) if measured else [],
         timed=timed(measured.speed.model_dump()) if measured and measured.speed else "",
         judged=[row for kind in (LABELS, STUDENT) if (row := last_of(measured, kind))],
-        learning=[(t, learning(t), about_training(t.run)) for t in facts.trainings],
+        learning=[(t, learning(t), about_training(t.run)) for t in context.trainings],
     )
 
 
@@ -143,9 +143,9 @@ def value(setting: Any) -> str:
 # -- what is shown ------------------------------------------------------------------------------
 
 
-def tiles(facts: Facts) -> list[Tile]:
+def tiles(context: ReportContext) -> list[Tile]:
     """The numbers that most people look for."""
-    counts, measured = facts.counts, facts.measured
+    counts, measured = context.statistics, context.measured
     kept, lost = sum(counts.kept.values()), sum(counts.rejected.values())
     shown = [
         Tile(f"{counts.usable:,}", "photos labelled", f"{counts.empty:,} without a label"),

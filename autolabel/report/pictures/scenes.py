@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.metrics.confusion import box_overlap
-from autolabel.report.album import Album, Picture, fitted, resized
-from autolabel.report.drawing import PALETTE, REJECTED, masks_of, paint
+from autolabel.report.pictures.drawing import PALETTE, REJECTED, masks_of, paint
+from autolabel.report.pictures.image_budget import ImageBudget, Picture, fitted, resized
 from autolabel.types import Objects, Record
 
 Pixels = npt.NDArray[np.uint8]
@@ -71,13 +71,13 @@ class Canvas:
 
 
 def labelled(
-    album: Album, canvas: Canvas, objects: Objects, names: Sequence[str], title: str
+    budget: ImageBudget, canvas: Canvas, objects: Objects, names: Sequence[str], title: str
 ) -> Panel | None:
-    """The photo with objects in the colours of their classes; None if the album is full."""
+    """The photo with objects in the colours of their classes; None if the budget is full."""
     objects = objects[np.isin(objects.label.astype(str), names)]
     ids = [names.index(label) for label in objects.label]
     scene = paint(canvas.pixels, canvas.boxes(objects), ids, masks=canvas.masks(objects))
-    picture = album.add(scene)
+    picture = budget.add(scene)
     return Panel(title, picture, counted(objects.label.tolist())) if picture else None
 
 
@@ -92,7 +92,7 @@ def counted(labels: Sequence[str]) -> str:
 
 
 def judged(
-    album: Album, canvas: Canvas, found: Objects, truth: Objects, ignore: Bools, iou: float
+    budget: ImageBudget, canvas: Canvas, found: Objects, truth: Objects, ignore: Bools, iou: float
 ) -> Panel | None:
     """The photo with right, wrong and missed objects drawn differently."""
     right, missed = compared(found, truth, ignore, iou)
@@ -111,7 +111,7 @@ def judged(
             thickness=thickness,
             corners=corners,
         )
-    picture = album.add(scene)
+    picture = budget.add(scene)
     if picture is None:
         return None
     text = f"{right.sum()} right; false: {counted(found[wrong].label.tolist())}; "

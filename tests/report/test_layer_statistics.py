@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from autolabel.report.scenes import compared
-from autolabel.report.tally import records_at, tally
+from autolabel.report.layer_statistics import layer_statistics, records_at
+from autolabel.report.pictures.scenes import compared
 from autolabel.store import Manifest, Workspace
 from autolabel.types import Objects, Record
 
@@ -46,7 +46,7 @@ def test_counts_are_those_of_the_records(
     ]
     for shard, at in enumerate(range(0, len(records), 3)):
         layer.write(shard, records[at : at + 3], None)
-    done = tally(layer, crops=most, images=most)
+    done = layer_statistics(layer, crops=most, images=most)
     rows = [row for rows, bad in images if not bad for row in rows]
     kept = Counter(label for label, reason in rows if not reason)
     lost = Counter((reason.partition(":")[0], label) for label, reason in rows if reason)
@@ -79,7 +79,7 @@ def test_every_label_is_as_likely_to_be_shown(tmp_path: Path) -> None:
     layer.write_manifest(Manifest("detect"))
     for shard in range(20):
         layer.write(shard, [record(100 * shard + i, [("a", "")]) for i in range(50)], None)
-    shards = [p.shard for p in tally(layer, crops=200, images=0).shown["", "a"]]
+    shards = [p.shard for p in layer_statistics(layer, crops=200, images=0).shown["", "a"]]
     assert set(shards) == set(range(20))
     assert max(Counter(shards).values()) < 25
 

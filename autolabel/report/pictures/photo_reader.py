@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.errors import AutolabelError
-from autolabel.report.drawing import pixels_of
-from autolabel.report.scenes import Canvas
+from autolabel.report.pictures.drawing import pixels_of
+from autolabel.report.pictures.scenes import Canvas
 from autolabel.types import Record
 
 
-class Photos:
+class PhotoReader:
     """Reads the photos below a folder, the last one from memory.
 
     Attributes:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autolabel.ops.masks import encode
-from autolabel.report.drawing import masks_of, paint
+from autolabel.report.pictures.drawing import masks_of, paint
 
 GREY = np.full((60, 80, 3), 128, np.uint8)
 BOX = np.array([[10, 10, 50, 40]], np.float32)

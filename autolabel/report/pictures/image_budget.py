@@ -34,7 +34,7 @@ class Picture:
     height: int
 
 
-class Album:
+class ImageBudget:
     """Encodes pictures until the budget is spent, and counts those that were left out."""
 
     def __init__(self, budget: int = BUDGET) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.ops.crops import square_crop
-from autolabel.report.album import CELL, Album, Picture, resized
-from autolabel.report.drawing import PALETTE, REJECTED, paint
-from autolabel.report.photos import Photos
-from autolabel.report.scenes import SceneShown, labelled
-from autolabel.report.tally import Place, Tally, records_at
+from autolabel.report.layer_statistics import LayerStatistics, Place, records_at
+from autolabel.report.pictures.drawing import PALETTE, REJECTED, paint
+from autolabel.report.pictures.image_budget import CELL, ImageBudget, Picture, resized
+from autolabel.report.pictures.photo_reader import PhotoReader
+from autolabel.report.pictures.scenes import SceneShown, labelled
 from autolabel.store import Layer
 from autolabel.types import Record
 
@@ -58,29 +58,32 @@ class Gallery:
 
 
 def gallery(
-    album: Album, photos: Photos, layer: Layer, names: Sequence[str], counts: Tally
+    budget: ImageBudget,
+    photos: PhotoReader,
+    layer: Layer,
+    names: Sequence[str],
+    statistics: LayerStatistics,
 ) -> Gallery:
     """Draw what was chosen when the layer was counted."""
     scenes = []
-    for _, record in records_at(layer, counts.images_shown):
+    for _, record in records_at(layer, statistics.images_shown):
         canvas = photos.canvas(record)
-        panel = canvas and labelled(album, canvas, record.objects.kept, names, "labels")
+        panel = canvas and labelled(budget, canvas, record.objects.kept, names, "labels")
         if panel:
             scenes.append(SceneShown(record.uri, (panel,)))
-    classes = [name for name in names if counts.kept[name]]
-    lost = {
-        rule: sum(n for (r, _), n in counts.rejected.items() if r == rule) for rule in counts.rules
-    }
-    keys = [*(("", name) for name in classes[:MOST_GROUPS])]
-    keys += [(rule, "") for rule in counts.rules[:MOST_GROUPS]]
-    cells = _cells(album, photos, layer, {key: counts.shown.get(key, []) for key in keys})
+    classes = [name for name in names if statistics.kept[name]]
+    rules = statistics.rejected_by_rule
+    keys = [("", name) for name in classes[:MOST_GROUPS]]
+    keys += [(rule, "") for rule in list(rules)[:MOST_GROUPS]]
+    shown = {key: statistics.shown.get(key, []) for key in keys}
+    cells = _cells(budget, photos, layer, shown)
     return Gallery(
         scenes=tuple(scenes),
         kept=tuple(
-            Group(name, counts.kept[name], cells["", name]) for rule, name in keys if not rule
+            Group(name, statistics.kept[name], cells["", name]) for rule, name in keys if not rule
         ),
-        rejected=tuple(Group(rule, lost[rule], cells[rule, ""]) for rule, _ in keys if rule),
-        unshown=max(len(classes) - MOST_GROUPS, 0) + max(len(counts.rules) - MOST_GROUPS, 0),
+        rejected=tuple(Group(rule, rules[rule], cells[rule, ""]) for rule, _ in keys if rule),
+        unshown=max(len(classes) - MOST_GROUPS, 0) + max(len(rules) - MOST_GROUPS, 0),
     )
 
 
@@ -88,13 +91,13 @@ Key = tuple[str, str]
 
 
 def _cells(
-    album: Album, photos: Photos, layer: Layer, places: dict[Key, list[Place]]
+    budget: ImageBudget, photos: PhotoReader, layer: Layer, places: dict[Key, list[Place]]
 ) -> dict[Key, tuple[Cell, ...]]:
     """The crops of each group, best score first; each photo is read once."""
     owner = {place: key for key, mine in places.items() for place in mine}
     found: dict[Key, list[tuple[float, Cell]]] = {key: [] for key in places}
     for place, record in records_at(layer, list(owner)):
-        cell = _cell(album, photos, record, place.index)
+        cell = _cell(budget, photos, record, place.index)
         if cell is not None:
             found[owner[place]].append((float(record.objects.score[place.index]), cell))
     return {
@@ -103,14 +106,14 @@ def _cells(
     }
 
 
-def _cell(album: Album, photos: Photos, record: Record, index: int) -> Cell | None:
+def _cell(budget: ImageBudget, photos: PhotoReader, record: Record, index: int) -> Cell | None:
     pixels = photos.pixels(record)
     if pixels is None:
         return None
     objects = record.objects
     kept = bool(objects.keep[index])
     colour = PALETTE[0] if kept else REJECTED
-    picture = album.add(cut_out(pixels, objects.xyxy[index].astype(np.float64), colour))
+    picture = budget.add(cut_out(pixels, objects.xyxy[index].astype(np.float64), colour))
     if picture is None:
         return None
     scores = objects.scores[index]

@@ -7,13 +7,26 @@ whatever is missing is None or empty, and a note says what is wrong.
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from autolabel.errors import AutolabelError
-from autolabel.metrics.result import Evaluation, read_result
+from autolabel.metrics.result import EntryResult, Evaluation, read_result
 from autolabel.reading import read_json
+
+LABELS, STUDENT = ("labels", "teacher"), ("student",)
+"""Kinds of what was measured, the one that is shown first."""
+
+
+def last_of(measured: Evaluation | None, kinds: Sequence[str]) -> EntryResult | None:
+    """The last thing measured of the first kind that there is."""
+    for kind in kinds:
+        rows = [row for row in measured.rows if row.kind == kind] if measured else []
+        if rows:
+            return rows[-1]
+    return None
 
 
 @dataclass(frozen=True)

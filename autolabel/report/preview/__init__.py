@@ -13,9 +13,9 @@ from PIL import Image
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.ops.crops import square_crop
-from autolabel.report.drawing import PALETTE, REJECTED, masks_of, paint, pixels_of
-from autolabel.report.preview_folder import Pictures, image_file, sheet_files
-from autolabel.report.sheets import Crop, sheet
+from autolabel.report.pictures.drawing import PALETTE, REJECTED, masks_of, paint, pixels_of
+from autolabel.report.pictures.sheets import Crop, sheet
+from autolabel.report.preview.folder import Pictures, image_file, sheet_files
 from autolabel.sources import from_uri
 from autolabel.store import Layer, not_writable
 from autolabel.types import Objects, Record
@@ -26,7 +26,7 @@ CONTEXT = 0.15
 
 
 @dataclass(frozen=True)
-class Drawn:
+class PreviewResult:
     """What `preview` wrote: files, and how many labels of each kind they show.
 
     `unread` is how many images with labels are gone, damaged or no longer the same.
@@ -49,7 +49,7 @@ def preview(
     only: str | None = None,
     images: int = 12,
     crops: int = 48,
-) -> Drawn:
+) -> PreviewResult:
     """Draw some images with their labels, and for each class a sheet of crops.
 
     On a sheet the kept labels are at the left and the rejected ones, with their reasons, at the
@@ -73,21 +73,21 @@ def preview(
     if out.exists() and not out.is_dir():
         raise AutolabelError(f"{out} is not a folder", hint="name another one with --out")
     shown = [only] if only else list(ontology.names)
-    album = _Album(source_root)
+    budget = _Album(source_root)
     chosen: list[Record] = []
     rows: dict[tuple[str, bool], list[tuple[Record, int]]] = {}
     for record in layer.records():
         record = replace(record, objects=_wanted(record.objects, shown, rejected))
         if not record.usable or not len(record.objects):
             continue
-        if not album.has(record):
+        if not budget.has(record):
             continue
         chosen = _most_rejected([*chosen, record], images)
         for i, (label, keep) in enumerate(zip(*_columns(record.objects), strict=True)):
             rows.setdefault((label, keep), []).append((record, i))
-    if not rows and album.unread:
+    if not rows and budget.unread:
         raise AutolabelError(
-            f"none of the {len(album.unread)} images can be read",
+            f"none of the {len(budget.unread)} images can be read",
             hint="if the folder was moved, add --source-root DIR",
         )
     if not rows:
@@ -98,15 +98,15 @@ def preview(
     try:
         with Pictures(out) as pictures:
             for record in chosen:
-                pictures.save(image_file(record.uri, record.image_id), _draw(record, shown, album))
+                pictures.save(image_file(record.uri, record.image_id), _draw(record, shown, budget))
             for name, file in sheet_files(ontology.names).items():
                 kept, lost = (_sampled(rows.get((name, keep), []), crops) for keep in (True, False))
                 counts = [len(rows.get((name, keep), [])) for keep in (True, False)]
-                pictures.save(file, _sheet(name, kept, lost, counts, album))
+                pictures.save(file, _sheet(name, kept, lost, counts, budget))
     except OSError as e:
         raise not_writable(out, e) from e
     total, left = sum(map(len, rows.values())), sum(len(v) for (_, k), v in rows.items() if k)
-    return Drawn(out, tuple(pictures.files), left, total - left, len(album.unread))
+    return PreviewResult(out, tuple(pictures.files), left, total - left, len(budget.unread))
 
 
 class _Album:
@@ -163,9 +163,9 @@ def _sampled(rows: list[tuple[Record, int]], most: int) -> list[tuple[Record, in
 # -- images -------------------------------------------------------------------------------------
 
 
-def _draw(record: Record, shown: Sequence[str], album: _Album) -> Image.Image | None:
+def _draw(record: Record, shown: Sequence[str], budget: _Album) -> Image.Image | None:
     """Kept labels in their class's colour, rejected ones in red with the rule."""
-    scene = album.pixels(record)
+    scene = budget.pixels(record)
     if scene is None:
         return None
     size_wh = (record.width, record.height)
@@ -191,11 +191,11 @@ def _sheet(
     kept: list[tuple[Record, int]],
     lost: list[tuple[Record, int]],
     counts: Sequence[int],
-    album: _Album,
+    budget: _Album,
 ) -> Image.Image | None:
     """Kept crops in a block at the left, rejected ones at the right."""
     blocks = [
-        (f"{name}: {title}, {len(rows)} of {count}", list(_crops(rows, album)))
+        (f"{name}: {title}, {len(rows)} of {count}", list(_crops(rows, budget)))
         for title, rows, count in (("kept", kept, counts[0]), ("rejected", lost, counts[1]))
         if rows
     ]
@@ -203,9 +203,9 @@ def _sheet(
     return sheet(blocks) if blocks else None
 
 
-def _crops(rows: Iterable[tuple[Record, int]], album: _Album) -> Iterator[Crop]:
+def _crops(rows: Iterable[tuple[Record, int]], budget: _Album) -> Iterator[Crop]:
     for record, i in rows:
-        objects, pixels = record.objects, album.pixels(record)
+        objects, pixels = record.objects, budget.pixels(record)
         if pixels is None:
             continue
         crop = square_crop(pixels, objects.xyxy[i].tolist(), CONTEXT)

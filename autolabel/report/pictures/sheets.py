@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from autolabel.report.drawing import PALETTE, REJECTED
+from autolabel.report.pictures.drawing import PALETTE, REJECTED
 
 CELL, CAPTION, MARGIN = 116, 60, 6
 """Sides of a sheet's cell, of the text under it, and of the space around it, in pixels."""
