@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,32 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before anything loads torch
+# Before anything loads torch: as many processes as processors are at work, each with one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    dict.fromkeys([str(REPO), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+)
+
+
+def _import_this_checkout(event: str, arguments: tuple[Any, ...]) -> None:
+    """Fail where a test starts Python without our PYTHONPATH: it would import what is installed."""
+    if event != "subprocess.Popen":
+        return
+    executable, command, _, environment = arguments
+    program = os.fsdecode(executable or command[0])
+    if program == sys.executable and environment is not None:
+        paths = os.fsdecode(environment.get("PYTHONPATH", "")).split(os.pathsep)
+        assert str(REPO) in paths, "give a subprocess the PYTHONPATH of os.environ"
+
+
+sys.addaudithook(_import_this_checkout)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """All the tests run on all processors; files that are named, in this process, at once."""
+    return None if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+
 
 WORDS = ["red", "white", "blood", "cell", "platelet", "cat", "dog", "black", "smudge", "cell2"]
 

@@ -95,6 +95,7 @@ def test_nothing_leaves_and_the_truth_stays_out(tmp_path: Path, held_out: bool) 
     kept = {name: listing(tmp_path / name) for name in ("photos", "truth")}
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(home), "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.environ["PYTHONPATH"],
         "XDG_CACHE_HOME": str(tmp_path / "cache"), "XDG_CONFIG_HOME": str(tmp_path / "config"),
     }  # fmt: skip
     command = [sys.executable, "-c", WITHOUT_SOCKETS, "run", str(tmp_path / "run.yaml")]

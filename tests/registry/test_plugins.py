@@ -54,7 +54,8 @@ BROKEN = {
 
 
 def autolabel(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(home), "HF_HUB_CACHE": str(home / "cache")}
+    path = os.pathsep.join([str(home), os.environ["PYTHONPATH"]])
+    env = {**os.environ, "PYTHONPATH": path, "HF_HUB_CACHE": str(home / "cache")}
     command = [sys.executable, "-m", "autolabel", *map(str, arguments)]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
 
