@@ -21,8 +21,9 @@ from autolabel import registry
 from autolabel.config import DetectConfig, EngineConfig, IngestConfig
 from autolabel.engine import local
 from autolabel.engine.base import Progress
-from autolabel.stages import labelling as pipeline
 from autolabel.stages.detect import Detect
+from autolabel.stages.ingest import ingest
+from autolabel.stages.running import tasks_from
 from autolabel.store import Manifest, Workspace, bound_to
 
 
@@ -41,7 +42,7 @@ def main() -> None:
         workspace = Workspace(Path(folder))
         engine = EngineConfig(device=options.device)
         photos = IngestConfig(source=tuple(options.photos))
-        source = pipeline.ingest(workspace, photos, engine).layer
+        source = ingest(workspace, photos, engine).layer
         stage = Detect(
             config, config.resolve_ontology(), located, workspace.source_root, options.device
         )
@@ -55,7 +56,7 @@ def main() -> None:
             local.run(
                 partial(lambda made: made, stage),
                 layer,
-                pipeline.tasks_from(source, layer.to_do(source)),
+                tasks_from(source, layer.to_do(source)),
                 progress,
                 batch_size=size,
             )

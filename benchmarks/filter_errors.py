@@ -28,8 +28,8 @@ from autolabel.config import EngineConfig, FilterConfig, IngestConfig, load_pipe
 from autolabel.datasets.ground_truth import GroundTruth, read_ground_truth
 from autolabel.ontology import Ontology
 from autolabel.stages import filter as filtering
-from autolabel.stages import labelling as pipeline
 from autolabel.stages.filter.rules import active
+from autolabel.stages.ingest import ingest
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 
@@ -125,9 +125,7 @@ def planted_workspace(
     """A workspace whose layer `detect` holds correct and planted labels; the kind of each label."""
     workspace = Workspace(folder)
     photos = tuple(str(image.path) for image in truth.records if image.path is not None)
-    images = pipeline.ingest(
-        workspace, IngestConfig(source=photos, near_bits=-1), EngineConfig()
-    ).layer
+    images = ingest(workspace, IngestConfig(source=photos, near_bits=-1), EngineConfig()).layer
     labels = Planter(truth, seed).plant()
     by_id = {image.image_id: labels[i] for i, image in enumerate(truth.records)}
     kinds = {str(i): [one.kind for one in rows] for i, rows in by_id.items()}

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 # Imports once, then forks for every command, so that a trial costs no start-up.
 ZYGOTE = """
 import os, sys, json
-import autolabel.cli, autolabel.stages.labelling
+import autolabel.cli, autolabel.stages.detect, autolabel.stages.ingest, autolabel.stages.refine
 import autolabel.models.grounding_dino, autolabel.models.sam
 import autolabel.models.image_text, autolabel.models.image_only
 from transformers import SamModel, SamProcessor

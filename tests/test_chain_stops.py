@@ -51,7 +51,8 @@ SOURCES = {
 
 SERVER = """
 import json, os, sys
-import autolabel.cli, autolabel.stages.labelling, autolabel.stages.filter
+import autolabel.cli, autolabel.stages.detect, autolabel.stages.ingest
+import autolabel.stages.refine, autolabel.stages.filter
 import autolabel.models.grounding_dino, autolabel.models.sam, autolabel.train
 from transformers import SamModel, SamProcessor
 import torch

@@ -42,7 +42,7 @@ from autolabel.config import (
 from autolabel.errors import AutolabelError, UsageError
 
 if TYPE_CHECKING:
-    from autolabel.stages.labelling import Done
+    from autolabel.stages.running import StageResult
     from autolabel.store import Workspace
 
 app = typer.Typer(
@@ -113,13 +113,13 @@ def ingest(
     engine: Annotated[EngineConfig, {"device", "batch_size"}],
 ) -> None:
     """Add images to a workspace, and mark repeats, leaks and files that cannot be read."""
-    from autolabel.stages import labelling as pipeline
+    from autolabel.stages.table import STAGES
 
     home = needed(workspace)
     given = config.model_fields_set | {"source"}
     config = IngestConfig.model_construct(given, **{**dict(config), "source": tuple(source)})
     with show.Reporter() as report, show.stopping("run the same command again"):
-        done = pipeline.ingest(
+        done = STAGES["ingest"].run(
             home, config, engine, overwrite=overwrite, inherit=True, report=report
         )
     guarded = {"held_out": done.held_out, "near_held_out": done.near_held_out}
@@ -148,7 +148,7 @@ def detect(
 ) -> None:
     """Find what the prompts name: text prompts to boxes."""
     from autolabel.cli.state import detected, layers_of
-    from autolabel.stages import labelling as pipeline
+    from autolabel.stages.table import STAGES
 
     home = source_or_workspace(source, workspace)
     if config.prompt or config.ontology is not None:
@@ -156,9 +156,9 @@ def detect(
     with show.Reporter() as report, show.stopping("run the same command again"):
         if home.path not in map(Path, source):
             photos = IngestConfig(source=tuple(source))
-            pipeline.ingest(home, photos, engine, inherit=True, report=report)
+            STAGES["ingest"].run(home, photos, engine, inherit=True, report=report)
         move_source(home, source_root)
-        done = pipeline.detect(
+        done = STAGES["detect"].run(
             home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
         )
         unseen = detected(home, done, config, engine)
@@ -229,12 +229,12 @@ def refine(
     engine: EngineConfig,
 ) -> None:
     """Turn the kept boxes into masks."""
-    from autolabel.stages import labelling as pipeline
+    from autolabel.stages.table import STAGES
 
     home = existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
         move_source(home, source_root)
-        done = pipeline.refine(
+        done = STAGES["refine"].run(
             home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
         )
     _finished("refine", done, home, json)
@@ -253,12 +253,12 @@ def export(
     """Write the kept labels as a COCO or YOLO dataset."""
     from autolabel.cli.state import labels
     from autolabel.datasets.export import export as write
-    from autolabel.stages import labelling as pipeline
+    from autolabel.stages.history import ontology_of
 
     home = existing(workspace)
     move_source(home, source_root)
     found = labels(home, config.from_layer, allow_unfinished=allow_unfinished)
-    done = write(home, found.layer, pipeline.ontology_of(found.layer), config)
+    done = write(home, found.layer, ontology_of(found.layer), config)
     show.exported(done, json, **found.counts())
 
 
@@ -431,18 +431,19 @@ def preview(
     """Draw images with their labels, and sheets of kept and rejected crops with the reasons."""
     from autolabel.cli.state import labels
     from autolabel.report.preview import preview as draw
-    from autolabel.stages import labelling as pipeline
+    from autolabel.stages.history import ontology_of
+    from autolabel.stages.running import existing_root
 
     home = existing(workspace)
     move_source(home, source_root)
     shown = labels(home, layer, allow_unfinished=True, flag="--layer").layer
-    ontology = pipeline.ontology_of(shown)
+    ontology = ontology_of(shown)
     if only is not None and only not in ontology.names:
         raise UsageError(
             f"there is no class {only!r}", hint=suggest(only, ontology.names, "the classes are")
         )
     done = draw(
-        shown, ontology, pipeline.existing_root(home), out,
+        shown, ontology, existing_root(home), out,
         rejected=rejected, only=only, images=images, crops=crops,
     )  # fmt: skip
     show.previewed(done, json)
@@ -464,7 +465,11 @@ def status(
 
 
 def _finished(
-    stage: str, done: Done, workspace: Workspace, json: bool, also: dict[str, int] | None = None
+    stage: str,
+    done: StageResult,
+    workspace: Workspace,
+    json: bool,
+    also: dict[str, int] | None = None,
 ) -> None:
     from autolabel.cli.state import finished, layers_of
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from autolabel.datasets.export import exports_of
 from autolabel.errors import AutolabelError
-from autolabel.stages import labelling as pipeline
+from autolabel.stages.history import ontology_of
 from autolabel.store import Layer, LayerState, Workspace
 from autolabel.train.folder import COMPLETE, RUN, read_run
 
@@ -18,7 +18,7 @@ CURRENT, STALE, UNFINISHED = "current", "stale", "unfinished"
 def classes_of(layer: Layer) -> dict[str, dict[str, int]]:
     """Class -> how many labels are kept and how many rejected, in the order of their ids."""
     found = layer.classes()
-    names = [*pipeline.ontology_of(layer).names]
+    names = [*ontology_of(layer).names]
     names += sorted(found.keys() - set(names))
     counted = ((name, *found.get(name, (0, 0))) for name in names)
     return {name: {"kept": kept, "rejected": rejected} for name, kept, rejected in counted}
@@ -28,7 +28,7 @@ def standing(layer: Layer) -> dict[str, int]:
     """Class -> kept labels on photos that stages work on, in the order of the ids."""
     labels = (r.objects.label[r.objects.keep] for r in layer.records() if r.usable)
     found = Counter(str(name) for of_image in labels for name in of_image)
-    return {name: found[name] for name in pipeline.ontology_of(layer).names}
+    return {name: found[name] for name in ontology_of(layer).names}
 
 
 def problems_of(workspace: Workspace) -> dict[str, list[dict[str, str]]]:

@@ -33,7 +33,9 @@ from autolabel.pipeline.plan import plan
 from autolabel.report import ReportResult, write_report
 from autolabel.report import is_current as is_written
 from autolabel.stages import filter as filtering
-from autolabel.stages import labelling as pipeline
+from autolabel.stages.history import ontology_of
+from autolabel.stages.running import Reporter, StageResult
+from autolabel.stages.table import STAGES
 from autolabel.store import Workspace, write_atomic
 from autolabel.train import LICENCE, Trained, train
 
@@ -42,7 +44,7 @@ def measure(
     workspace: Workspace,
     config: EvaluateConfig,
     engine: EngineConfig,
-    report: pipeline.Reporter,
+    report: Reporter,
     *,
     newest: str | None = None,
     allow_unfinished: bool = False,
@@ -76,14 +78,14 @@ class _Call:
 
     config: PipelineConfig
     workspace: Workspace
-    report: pipeline.Reporter
+    report: Reporter
     newest: str
     as_json: bool
 
 
 def run_pipeline(
     config: PipelineConfig,
-    report: pipeline.Reporter,
+    report: Reporter,
     *,
     until: str | None = None,
     as_json: bool = False,
@@ -110,7 +112,7 @@ def plan_pipeline(config: PipelineConfig, *, until: str | None = None, as_json: 
 
 def _ingest(call: _Call) -> Any:
     config, workspace = call.config, call.workspace
-    done = pipeline.ingest(
+    done = STAGES["ingest"].run(
         workspace, config.ingest, config.engine, overwrite=True, report=call.report
     )
     finished("ingest", done, workspace)
@@ -121,7 +123,7 @@ def _ingest(call: _Call) -> Any:
 
 def _detect(call: _Call) -> Any:
     config = call.config
-    done = pipeline.detect(
+    done = STAGES["detect"].run(
         call.workspace, config.detect, config.engine, overwrite=True, report=call.report
     )
     detected(call.workspace, done, config.detect, config.engine)
@@ -131,7 +133,7 @@ def _detect(call: _Call) -> Any:
 def _refine(call: _Call) -> Any:
     config = call.config
     assert config.refine is not None  # it is among the steps
-    done = pipeline.refine(
+    done = STAGES["refine"].run(
         call.workspace, config.refine, config.engine, overwrite=True, report=call.report
     )
     finished("refine", done, call.workspace)
@@ -149,7 +151,7 @@ def _filter(call: _Call) -> Any:
     return _of_layer(call, done)
 
 
-def _of_layer(call: _Call, done: pipeline.Done) -> dict[str, Any]:
+def _of_layer(call: _Call, done: StageResult) -> dict[str, Any]:
     return {"images_done": done.images, **layers_of(call.workspace)[done.layer.name]}
 
 
@@ -160,7 +162,7 @@ def _export(call: _Call) -> Any:
 def _one_export(call: _Call, one: ExportConfig) -> dict[str, Any]:
     one = one.model_copy(update={"from_layer": one.from_layer or call.newest})
     layer = labels(call.workspace, one.from_layer, allow_unfinished=False).layer
-    ontology = pipeline.ontology_of(layer)
+    ontology = ontology_of(layer)
     if is_current(call.workspace, layer, ontology, one):
         show.message(f"export: {one.out} is up to date")
         return {"out": one.out, "current": True}
@@ -218,7 +220,7 @@ def report_on(
     """Write the page about a layer of labels, and open it if that is asked for."""
     found = labels(workspace, config.layer, allow_unfinished=allow_unfinished, flag="--layer")
     layer = found.layer
-    done = write_report(workspace, layer, pipeline.ontology_of(layer), config)
+    done = write_report(workspace, layer, ontology_of(layer), config)
     if config.open:
         import webbrowser
 
@@ -230,7 +232,7 @@ def train_student(
     workspace: Workspace,
     config: TrainConfig,
     engine: EngineConfig,
-    report: pipeline.Reporter,
+    report: Reporter,
     *,
     overwrite: bool,
     allow_unfinished: bool = False,
@@ -245,7 +247,7 @@ def train_student(
             show.message(f"train: goes on after epoch {config.epochs - epochs}")
         return report(stage, epochs)
 
-    ontology = pipeline.ontology_of(layer)
+    ontology = ontology_of(layer)
     done = train(
         workspace,
         layer,

@@ -42,7 +42,8 @@ __all__ = [
 
 def stage_done(stage: str, done: Any) -> None:
     """One line on what a stage did."""
-    if not done.images and not done.gone:
+    gone = getattr(done, "gone", 0)
+    if not done.images and not gone:
         left = f"; {done.unread} images still cannot be read" if done.unread else ""
         message(f"{stage}: nothing to do{left}{_guarded(done)}{_left_alone(done, ', ')}")
         return
@@ -57,20 +58,21 @@ def stage_done(stage: str, done: Any) -> None:
         parts.append(f"{counts.errors} errors")
     if done.unread:
         parts.append(f"{done.unread} could not be read: the same command tries them again")
-    if done.ignored:
-        parts.append(f"{done.ignored} other files left alone")
+    if ignored := getattr(done, "ignored", 0):
+        parts.append(f"{ignored} other files left alone")
     message(f"{stage}: {', '.join(parts)}{_guarded(done)}{_left_alone(done, ', ')}")
 
 
 def _guarded(done: Any) -> str:
-    if not done.held_out:
+    if not getattr(done, "held_out", 0):
         return ""
     near = f", {done.near_held_out} near them" if done.near_held_out else ""
     return f", {done.held_out} held-out photos{near}"
 
 
 def _left_alone(done: Any, before: str) -> str:
-    return f"{before}{done.ours} files that autolabel wrote left alone" if done.ours else ""
+    ours = getattr(done, "ours", 0)
+    return f"{before}{ours} files that autolabel wrote left alone" if ours else ""
 
 
 MOST_FILES = 5

@@ -9,7 +9,9 @@ from autolabel.cli import overview, show
 from autolabel.cli.show_unseen import unseen as show_unseen
 from autolabel.config import DetectConfig, EngineConfig
 from autolabel.errors import AutolabelError
-from autolabel.stages.labelling import LABELS, Done, check_ready
+from autolabel.stages.ingest import IngestResult
+from autolabel.stages.running import StageResult, check_ready
+from autolabel.stages.table import label_layers
 from autolabel.stages.unseen import look_again
 from autolabel.store import Layer, Workspace
 
@@ -30,7 +32,7 @@ def status_of(workspace: Workspace, *, errors: bool = False) -> dict[str, Any]:
         "students": overview.students_of(workspace),
         "exports": overview.exports_known(workspace),
     }
-    newest = next((name for name in LABELS if name in layers), None)
+    newest = next((name for name in label_layers() if name in layers), None)
     if newest is not None:
         shown |= {"labels": newest, "classes": layers[newest]["classes"]}
     if errors:
@@ -59,13 +61,13 @@ def layers_of(workspace: Workspace) -> dict[str, Any]:
             "model": manifest.model,
             "version": manifest.version,
         }
-        if state.layer.name in LABELS:
+        if state.layer.name in label_layers():
             layers[state.layer.name]["classes"] = overview.classes_of(state.layer)
     return layers
 
 
 def detected(
-    workspace: Workspace, done: Done, config: DetectConfig, engine: EngineConfig
+    workspace: Workspace, done: StageResult, config: DetectConfig, engine: EngineConfig
 ) -> dict[str, float | None]:
     """Say what `detect` did, and of what it found nothing: class -> its highest score."""
     finished("detect", done, workspace)
@@ -77,13 +79,13 @@ def detected(
     return unseen.highest
 
 
-def finished(stage: str, done: Done, workspace: Workspace) -> None:
+def finished(stage: str, done: StageResult, workspace: Workspace) -> None:
     """Say what a stage did, and name the first files that failed in it."""
     show.stage_done(stage, done)
     if not done.images:
         return
     counts = done.layer.counts()
-    if 2 * done.near_held_out > counts.images:
+    if isinstance(done, IngestResult) and 2 * done.near_held_out > counts.images:
         show.message(
             f"warning: {done.near_held_out} of {counts.images} photos are near one of the "
             f"{done.held_out} held-out photos, as those of one camera are; figures will tell of "
@@ -137,7 +139,7 @@ def labels(
     Raises:
         AutolabelError: the layer is unfinished or stale and that is not allowed.
     """
-    layer = (workspace.require(name) if name else workspace.newest(LABELS)).snapshot()
+    layer = (workspace.require(name) if name else workspace.newest(label_layers())).snapshot()
     state = workspace.state(layer.name)
     if state.complete:
         return Labels(layer)

@@ -30,8 +30,8 @@ from autolabel.metrics import (
 )
 from autolabel.metrics.same import are_the_same
 from autolabel.reading import read_json
-from autolabel.stages import labelling as pipeline
-from autolabel.stages.labelling import Reporter, silent
+from autolabel.stages.history import ontology_of
+from autolabel.stages.running import Reporter, silent
 from autolabel.store import Workspace, write_atomic
 
 LABELLED = ("teacher", "labels")
@@ -101,7 +101,7 @@ def _measured(
     say: Say,
 ) -> dict[str, Any]:
     layers = [row.layer.records() for row in field.rows]
-    ontology = pipeline.ontology_of(field.labels)
+    ontology = ontology_of(field.labels)
     photos, found = line_up(layers, truth, ontology, known_to(truth, config))
     for row, objects in zip(field.rows, found, strict=True):
         if row.kind in LABELLED and are_the_same(objects, photos):

@@ -13,8 +13,9 @@ from autolabel.evaluate.hand_label_baseline import SUFFIX, Reference, train_twin
 from autolabel.evaluate.replay import label_truth
 from autolabel.evaluate.students import Entrant, find_students, predict
 from autolabel.metrics import match_truth
-from autolabel.stages import labelling as pipeline
-from autolabel.stages.labelling import Reporter
+from autolabel.stages.history import ontology_of
+from autolabel.stages.running import Reporter
+from autolabel.stages.table import label_layers
 from autolabel.store import Layer, Workspace
 from autolabel.train.base import THRESHOLD
 
@@ -88,8 +89,8 @@ def find_field(call: Call, truth: GroundTruth) -> Field:
     """
     workspace, config = call.workspace, call.config
     name = config.layer or call.newest
-    labels = (workspace.require(name) if name else workspace.newest(pipeline.LABELS)).snapshot()
-    pipeline.ontology_of(labels)  # a layer without labels has nothing to measure
+    labels = (workspace.require(name) if name else workspace.newest(label_layers())).snapshot()
+    ontology_of(labels)  # a layer without labels has nothing to measure
     students = find_students(workspace, config, call.say)
     hand = _hand_labels(config, truth, students)
     home, notes = workspace, [_outdated(one) for one in students if _is_outdated(workspace, one)]
@@ -163,7 +164,7 @@ def _predicted(
     if home.path == call.workspace.path:
         records = home.require("images").records()
         wanted = {record.image_id for record, _ in match_truth(records, truth).pairs}
-    ontology = pipeline.ontology_of(labels)
+    ontology = ontology_of(labels)
     layer = predict(home, student, ontology, wanted, call.engine, call.report)
     return Row(name, kind, layer, student.operating_point(call.config))
 

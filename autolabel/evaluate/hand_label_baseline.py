@@ -23,9 +23,10 @@ from autolabel.metrics import match_truth
 from autolabel.metrics.classes import map_classes
 from autolabel.ontology import Ontology
 from autolabel.sources import to_uri
-from autolabel.stages import labelling as pipeline
-from autolabel.stages.ingest import Scan, find_repeats
-from autolabel.stages.labelling import Reporter
+from autolabel.stages.history import ontology_of
+from autolabel.stages.repeats import find_repeats
+from autolabel.stages.running import Reporter
+from autolabel.stages.scan import Scan, scanned
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.train.folder import read_run
 from autolabel.types import EXCLUDED, LEAK, Objects, Record
@@ -86,7 +87,7 @@ def train_twin(
         )
     refuse_leaks(workspace, hand, against)
     source = workspace.require(str(student.run["layer"]))
-    ontology = pipeline.ontology_of(source)
+    ontology = ontology_of(source)
     home, layer, counts = _hand_layer(workspace, source, ontology, hand, class_map)
 
     def begun(stage: str, epochs: int) -> Progress:
@@ -129,7 +130,7 @@ def refuse_leaks(workspace: Workspace, hand: GroundTruth, against: GroundTruth) 
     """
     settings = workspace.require("images").manifest.settings
     near_bits = max(int(settings.get("near_bits", 6)), 0)
-    held_out = pipeline.scanned(_photos(against))
+    held_out = scanned(_photos(against))
     in_pool = [
         record for record, _ in match_truth(workspace.require("images").records(), hand).pairs
     ]

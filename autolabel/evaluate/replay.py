@@ -15,9 +15,13 @@ from autolabel.config import (
     build,
 )
 from autolabel.stages import filter as filtering
-from autolabel.stages import labelling as pipeline
+from autolabel.stages.detect import detect
 from autolabel.stages.filter.fit import TASKS
-from autolabel.stages.labelling import Reporter, silent
+from autolabel.stages.history import check_model, manifests_of, replayed
+from autolabel.stages.ingest import ingest
+from autolabel.stages.leak_guard import content_key
+from autolabel.stages.refine import refine
+from autolabel.stages.running import Reporter, silent
 from autolabel.store import Layer, Manifest, Workspace
 
 
@@ -37,12 +41,12 @@ def label_truth(
     Raises:
         AutolabelError: a model that made the layer is no longer to be found, or has changed.
     """
-    key = pipeline.content_key(photos)[:12]
+    key = content_key(photos)[:12]
     beside = Workspace(workspace.path / "evaluate" / key)
     source = IngestConfig(source=tuple(map(str, photos)), near_bits=-1)
-    made = pipeline.ingest(beside, source, engine).layer
+    made = ingest(beside, source, engine).layer
     again = _Again(beside, workspace, engine, report)
-    for manifest in reversed(pipeline.history(layer)):
+    for manifest in reversed(manifests_of(layer)):
         if manifest.stage in _REPLAY:
             made = _REPLAY[manifest.stage](again, manifest, made.name)
     return made
@@ -57,15 +61,13 @@ class _Again:
 
 
 def _detect(again: _Again, manifest: Manifest, source: str) -> Layer:
-    config = build(DetectConfig, pipeline.replayed("detector", manifest), flags=False)
-    return pipeline.detect(
-        again.beside, config, again.engine, overwrite=True, report=again.report
-    ).layer
+    config = build(DetectConfig, replayed("detector", manifest), flags=False)
+    return detect(again.beside, config, again.engine, overwrite=True, report=again.report).layer
 
 
 def _refine(again: _Again, manifest: Manifest, source: str) -> Layer:
-    config = build(RefineConfig, pipeline.replayed("segmenter", manifest), flags=False)
-    return pipeline.refine(
+    config = build(RefineConfig, replayed("segmenter", manifest), flags=False)
+    return refine(
         again.beside, config, again.engine, from_layer=source, overwrite=True, report=again.report
     ).layer
 
@@ -97,5 +99,5 @@ def filter_config(manifest: Manifest) -> FilterConfig:
     for name, task in TASKS.items():
         recorded = (manifest.model or {}).get(name, "").partition(" ")[2]
         if at := getattr(config, name):
-            pipeline.check_model(task, at, recorded, "filter")
+            check_model(task, at, recorded, "filter")
     return config

@@ -25,12 +25,13 @@ from autolabel.engine.local import cores
 from autolabel.evaluate.replay import filter_config
 from autolabel.evaluate.students import MAX_OBJECTS, Entrant, load
 from autolabel.ontology import Ontology
-from autolabel.stages import labelling as pipeline
 from autolabel.stages.detect import Detect
 from autolabel.stages.embed import Embed
 from autolabel.stages.filter.fit import TASKS
+from autolabel.stages.history import manifests_of, ontology_of, replayed
 from autolabel.stages.pixels import with_pixels
 from autolabel.stages.refine import Refine
+from autolabel.stages.running import existing_root
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.types import Record
 
@@ -74,7 +75,7 @@ def time_all(
     Raises:
         AutolabelError: a model is no longer to be found, or has changed.
     """
-    root = pipeline.existing_root(home)
+    root = existing_root(home)
     photos = _photos(home, root, wanted, most)
     if not photos:
         return None
@@ -167,8 +168,8 @@ def _stages(
     labels: Layer, photos: Sequence[Record], root: Path, device: str
 ) -> Iterator[tuple[str, Stage, Sequence[Record]]]:
     """Each stage that runs a model, with the records that it worked on; one is loaded at a time."""
-    ontology = pipeline.ontology_of(labels)
-    for manifest in reversed(pipeline.history(labels)):
+    ontology = ontology_of(labels)
+    for manifest in reversed(manifests_of(labels)):
         if manifest.stage in _MODELS and manifest.source is not None:
             source = Layer(labels.path.parent / manifest.source["layer"], "")
             records = photos if manifest.stage == "detect" else _joined(source, photos)
@@ -186,7 +187,7 @@ def _joined(source: Layer, photos: Sequence[Record]) -> list[Record]:
 def _detect(
     manifest: Manifest, ontology: Ontology, root: Path, device: str
 ) -> Iterator[tuple[str, Stage]]:
-    config = build(DetectConfig, pipeline.replayed("detector", manifest), flags=False)
+    config = build(DetectConfig, replayed("detector", manifest), flags=False)
     located = registry.locate("detector", config.model)
     yield "detect", Detect(config, ontology, located, root, device)
 
@@ -194,7 +195,7 @@ def _detect(
 def _refine(
     manifest: Manifest, ontology: Ontology, root: Path, device: str
 ) -> Iterator[tuple[str, Stage]]:
-    config = build(RefineConfig, pipeline.replayed("segmenter", manifest), flags=False)
+    config = build(RefineConfig, replayed("segmenter", manifest), flags=False)
     located = registry.locate("segmenter", config.model)
     yield "refine", Refine(config, located, root, device)
 

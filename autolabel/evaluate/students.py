@@ -14,9 +14,9 @@ from autolabel.config import EngineConfig, EvaluateConfig, suggest
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.ontology import Ontology
 from autolabel.registry.checksums import sha256_of
-from autolabel.stages import labelling as pipeline
-from autolabel.stages.labelling import Reporter
 from autolabel.stages.pixels import Photos
+from autolabel.stages.running import Reporter, derive, existing_root
+from autolabel.stages.table import label_layers
 from autolabel.store import STUDENT, Layer, Manifest, Workspace
 from autolabel.train.base import THRESHOLD
 from autolabel.train.folder import BEST, COMPLETE, read_run, threshold_of
@@ -30,7 +30,7 @@ MIN_SCORE = 0.001
 MAX_OBJECTS = 300
 """What a student finds is kept down to this score and up to so many objects an image, for AP."""
 
-_RESERVED = frozenset({*pipeline.LABELS, NONE})
+_RESERVED = frozenset({*label_layers(), NONE})
 
 
 @dataclass(frozen=True)
@@ -246,12 +246,12 @@ def predict(
         model={"name": entrant.name, "revision": entrant.revision},
         origin={"weights": str(entrant.weights.resolve())},
     )
-    root = pipeline.existing_root(home)
+    root = existing_root(home)
     make = partial(Predict, entrant, ontology, photos, root, engine.device)
     # One small model and few photos: an engine for many machines would only start up.
     local = engine.model_copy(update={"engine": "local"})
     with home.lock():
-        return pipeline.derive(
+        return derive(
             home, f"{STUDENT}/{entrant.name}", home.require("images"), manifest, make, root,
             local, True, report,
         ).layer  # fmt: skip

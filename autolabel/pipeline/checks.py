@@ -14,10 +14,10 @@ from autolabel.datasets.ground_truth import read_hand_labels
 from autolabel.errors import UsageError
 from autolabel.registry import hub
 from autolabel.sources import find_images
-from autolabel.stages import labelling as pipeline
 from autolabel.stages.filter import check_classes
 from autolabel.stages.filter.fit import TASKS
 from autolabel.stages.filter.rules import active
+from autolabel.stages.ingest import marking
 from autolabel.store import not_writable
 from autolabel.train import check_student, folder_of, is_complete
 
@@ -109,7 +109,7 @@ def check(config: PipelineConfig, steps: Collection[str], *, fetch: bool = True)
 
 def _ingest(config: PipelineConfig) -> None:
     find_images(config.ingest.source)
-    pipeline.marking(config.ingest)  # a held-out photo that cannot be read
+    marking(config.ingest)  # a held-out photo that cannot be read
 
 
 def _detect(config: PipelineConfig) -> None:

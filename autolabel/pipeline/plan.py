@@ -14,8 +14,12 @@ from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
 from autolabel.pipeline.checks import embedders, filter_source, last_labels, recipe_of
 from autolabel.stages import filter as filtering
-from autolabel.stages import labelling as pipeline
+from autolabel.stages.detect import detection
 from autolabel.stages.filter.fit import TASKS
+from autolabel.stages.history import ontology_of
+from autolabel.stages.ingest import marking
+from autolabel.stages.refine import refinement
+from autolabel.stages.scan import new_photos
 from autolabel.store import Layer, Manifest, Workspace
 
 
@@ -77,13 +81,13 @@ class _Plan:
         ]
 
     def _ingest(self) -> Planned:
-        self.fresh = pipeline.new_photos(self.workspace, self.config.ingest)
+        self.fresh = new_photos(self.workspace, self.config.ingest)
         images = self.workspace.layer("images")
         known = images.counts().images if images.exists else 0
         self.photos = known + self.fresh
         reasons = [f"{self.fresh} new photos"] if self.fresh else []
         if images.exists:
-            asked = replace(pipeline.marking(self.config.ingest)[1], source={"layer": "scan"})
+            asked = replace(marking(self.config.ingest)[1], source={"layer": "scan"})
             reasons += images.manifest.changes_to(asked)
             reasons += _problems(self.workspace, images)
         if not reasons:
@@ -95,14 +99,14 @@ class _Plan:
     def _detect(self) -> Planned:
         if self.config.detect.model in self.missing:
             return self._all("detect", [self._fetched(self.config.detect.model)])
-        asked = pipeline.detection(self.workspace, self.config.detect)[2]
+        asked = detection(self.workspace, self.config.detect)[2]
         return self._stage("detect", "images", asked)
 
     def _refine(self) -> Planned:
         assert self.config.refine is not None  # it is among the steps
         if self.config.refine.model in self.missing:
             return self._all("refine", [self._fetched(self.config.refine.model)])
-        return self._stage("refine", "detect", pipeline.refinement(self.config.refine)[1])
+        return self._stage("refine", "detect", refinement(self.config.refine)[1])
 
     def _filter(self) -> Planned:
         options = self.config.filter
@@ -182,7 +186,7 @@ class _Plan:
         if self.fresh:
             return Planned(step, None, f"{self.fresh} new photos")
         labels = self.workspace.require(name)
-        if is_current(self.workspace, labels, pipeline.ontology_of(labels)):
+        if is_current(self.workspace, labels, ontology_of(labels)):
             return Planned(step, 0, "up to date")
         return Planned(step, None, "labels or options are others" if there else "not done yet")
 

@@ -6,18 +6,30 @@ import functools
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
 from autolabel import registry
-from autolabel.config import DetectConfig
+from autolabel.config import DetectConfig, EngineConfig
 from autolabel.models.base import NEGATIVE, Batching, Detector, batch_size_of
 from autolabel.ontology import Ontology
 from autolabel.ops.boxes import clip_boxes
+from autolabel.stages.history import ontology_of
 from autolabel.stages.pixels import Photos
+from autolabel.stages.running import (
+    Reporter,
+    StageResult,
+    check_ready,
+    derive,
+    existing_root,
+    silent,
+)
+from autolabel.store import Manifest, Workspace, write_atomic
 from autolabel.types import Objects, Record
 
 
@@ -138,3 +150,61 @@ def _supervision() -> Any:
         warnings.simplefilter("ignore")
         import supervision
     return supervision
+
+
+def detect(
+    workspace: Workspace,
+    config: DetectConfig,
+    engine: EngineConfig,
+    *,
+    from_layer: str = "images",
+    overwrite: bool = False,
+    report: Reporter = silent,
+) -> StageResult:
+    """Text prompts to boxes: the layer `detect`.
+
+    Without prompts, the ontology that the workspace stores is used.
+
+    Raises:
+        AutolabelError: there is no model or source layer, or the settings differ.
+    """
+    workspace.require(from_layer)
+    with workspace.lock():
+        source = workspace.require(from_layer)
+        check_ready(workspace, source)
+        ontology, located, manifest = detection(workspace, config)
+        root = existing_root(workspace)
+        make = partial(Detect, config, ontology, located, root, engine.device)
+        done = derive(workspace, "detect", source, manifest, make, root, engine, overwrite, report)
+        text = yaml.safe_dump(ontology.to_mapping(), sort_keys=False, allow_unicode=True)
+        write_atomic(workspace.path / "ontology.yaml", text.encode())
+        return done
+
+
+def detection(
+    workspace: Workspace, config: DetectConfig
+) -> tuple[Ontology, registry.Located, Manifest]:
+    """The classes, the model and what binds the layer `detect` that is asked for.
+
+    Raises:
+        AutolabelError: there is no model, or there are no prompts.
+    """
+    ontology = _ontology(workspace, config)
+    located = registry.locate("detector", config.model)
+    manifest = Manifest(
+        stage="detect",
+        settings={**config.settings(), "ontology": ontology.to_mapping()},
+        model=located.identity(),
+        origin={"model": located.reference()},
+    )
+    return ontology, located, manifest
+
+
+def _ontology(workspace: Workspace, config: DetectConfig) -> Ontology:
+    stored = workspace.path / "ontology.yaml"
+    if not config.prompt and config.ontology is None and stored.is_file():
+        config = config.model_copy(update={"ontology": str(stored)})
+    ontology = config.resolve_ontology()
+    if workspace.layer("detect").exists:
+        return ontology.ordered_like(ontology_of(workspace.layer("detect")))
+    return ontology

@@ -10,19 +10,13 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from autolabel import __version__, reading
-from autolabel.config import Config, DetectConfig, FilterConfig, IngestConfig, RefineConfig
+from autolabel import __version__, reading, registry
+from autolabel.config import Config
 from autolabel.config.train import TrainConfig
+from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
+from autolabel.stages.table import STAGES, label_layers
 from autolabel.store import Counts, Layer, Manifest, Workspace
-
-OPTIONS: Mapping[str, type[Config]] = {
-    "ingest": IngestConfig,
-    "detect": DetectConfig,
-    "refine": RefineConfig,
-    "filter": FilterConfig,
-}
-"""Stages that people run by name, and their options."""
 
 _SHORT = 12
 
@@ -59,7 +53,7 @@ def stage_runs(workspace: Workspace, newest: Layer) -> list[StageRun]:
     layer: Layer | None = newest
     while layer is not None and layer.exists:
         manifest = layer.manifest
-        if manifest.stage in OPTIONS:
+        if manifest.stage in STAGES:
             runs.append(_run(layer, manifest))
         layer = workspace.layer(manifest.source["layer"]) if manifest.source else None
     return runs[::-1]
@@ -67,7 +61,7 @@ def stage_runs(workspace: Workspace, newest: Layer) -> list[StageRun]:
 
 def _run(layer: Layer, manifest: Manifest) -> StageRun:
     settings = {k: v for k, v in manifest.settings.items() if k != "ontology"}
-    changed = changed_settings(OPTIONS[manifest.stage], settings)
+    changed = changed_settings(STAGES[manifest.stage].config, settings)
     changed.pop("holdout", None)  # a hash here, not what was given
     return StageRun(
         layer=layer.name,
@@ -103,7 +97,7 @@ def _models(manifest: Manifest) -> Iterator[Model]:
 
 def commands(workspace: Workspace, newest: Layer) -> list[str]:
     """The commands that make the same layers again."""
-    made = [layer for layer in workspace.ancestry(newest) if layer.manifest.stage in OPTIONS]
+    made = [layer for layer in workspace.ancestry(newest) if layer.manifest.stage in STAGES]
     return [command(workspace, layer) for layer in reversed(made)]
 
 
@@ -111,7 +105,7 @@ def finishing(workspace: Workspace, layer: Layer) -> str:
     """The commands that bring a layer and what it was made from up to date, as typed in a shell."""
     left = [one for one in reversed(workspace.ancestry(layer))
             if not workspace.state(one.name).complete]  # fmt: skip
-    made = [one for one in left if one.manifest.stage in OPTIONS]
+    made = [one for one in left if one.manifest.stage in STAGES]
     if len(made) < len(left) and not any(one.name == "images" for one in made):
         made = [workspace.layer("images"), *made]  # a scan that was stopped is ingest's
     return " && ".join(command(workspace, one) for one in made)
@@ -132,8 +126,8 @@ def command(workspace: Workspace, layer: Layer) -> str:
         words += _prompts(workspace, settings.get("ontology"))
     if manifest.source and manifest.source["layer"] != _usual_source(workspace, stage):
         words += ["--from", manifest.source["layer"]]
-    changed = changed_settings(OPTIONS[stage], settings)
-    for name in OPTIONS[stage].model_fields:
+    changed = changed_settings(STAGES[stage].config, settings)
+    for name in STAGES[stage].config.model_fields:
         if name in ("model", "clip", "dinov2", "examples"):
             words += _flags(name, manifest.origin.get(name) or ())
         elif name in changed and name not in ("holdout", "ontology"):  # said above
@@ -149,9 +143,8 @@ def _sources(workspace: Workspace) -> list[str]:
 
 
 def _usual_source(workspace: Workspace, stage: str) -> str:
-    if stage == "filter":
-        return "refine" if workspace.layer("refine").exists else "detect"
-    return {"ingest": "scan", "detect": "images", "refine": "detect"}[stage]
+    reads = STAGES[stage].reads or ("scan",)
+    return next((name for name in reads if workspace.layer(name).exists), reads[-1])
 
 
 def _prompts(workspace: Workspace, ontology: Any) -> list[str]:
@@ -187,3 +180,61 @@ def _flags(name: str, value: Any) -> list[str]:
     if isinstance(value, list | tuple):
         return [word for one in value for word in (flag, str(one))]
     return [flag, str(value)]
+
+
+def ontology_of(layer: Layer) -> Ontology:
+    """The ontology that a layer's labels come from, by way of the layers that it was made from.
+
+    Raises:
+        AutolabelError: the layer has no labels.
+    """
+    manifest = layer.manifest
+    while (found := manifest.settings.get("ontology") or manifest.origin.get("ontology")) is None:
+        if manifest.source is None:
+            raise AutolabelError(
+                f"{layer.name}/ has no labels",
+                hint=f"use --from with one of: {', '.join(label_layers())}",
+            )
+        manifest = Layer(layer.path.parent / manifest.source["layer"], "").manifest
+    return Ontology.from_mapping(found)
+
+
+def manifests_of(layer: Layer) -> list[Manifest]:
+    """The manifests of a layer and of those that it was made from, the newest first."""
+    made_by: list[Manifest] = []
+    source: str | None = layer.name
+    while source is not None:
+        manifest = Layer(layer.path.parent / source, source).manifest
+        made_by.append(manifest)
+        source = manifest.source["layer"] if manifest.source else None
+    return made_by
+
+
+def replayed(task: str, manifest: Manifest) -> dict[str, Any]:
+    """The settings of a layer and the place of its model, to do the same again.
+
+    Raises:
+        AutolabelError: the model is no longer to be found, or has changed.
+    """
+    reference = manifest.origin.get("model")
+    if not reference:
+        raise AutolabelError(
+            f"the manifest of {manifest.stage}/ does not say which model made it",
+            hint=f"run autolabel {manifest.stage} with --overwrite first",
+        )
+    check_model(task, reference, (manifest.model or {}).get("revision", ""), manifest.stage)
+    return {**manifest.settings, "model": reference}
+
+
+def check_model(task: str, reference: str, revision: str, stage: str) -> None:
+    """See that a model is still the one that made a layer.
+
+    Raises:
+        AutolabelError: it is no longer to be found, or has changed.
+    """
+    located = registry.locate(task, reference)
+    if located.revision != revision:
+        raise AutolabelError(
+            f"the model in {located.path} is not the one that made {stage}/ any more",
+            hint=f"run autolabel {stage} with --overwrite first",
+        )

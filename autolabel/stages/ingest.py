@@ -1,242 +1,138 @@
-"""Ingest: look at every file once, then mark leaks, repeats and unsuitable pictures."""
+"""Ingest: scan every file, then mark leaks, repeats and unsuitable pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from autolabel.ops.hashes import NearIndex, dihedral_hashes, phash
-from autolabel.ops.images import ImageError, content_id, decoded, read_bytes
-from autolabel.sources import from_uri
-from autolabel.stages.pixels import Watch
-from autolabel.types import DUPLICATE, EXCLUDED, GONE, LEAK, POOL, Record
-
-
-class Scan:
-    """Read every file: its id, size and perceptual hash, or why it cannot be used.
-
-    Args:
-        source_root: folder that the records' uris are relative to.
-    """
-
-    def __init__(self, source_root: Path) -> None:
-        self.source_root = source_root
-        self.watch = Watch(source_root)
-
-    def wants(self, record: Record) -> bool:
-        """Every record."""
-        return True
-
-    def prepare(self, record: Record) -> Record:
-        """Fill in what the file says; a file that cannot be used keeps its row, with `error`.
-
-        `group` is the record's own id until `MarkRepeats`. A file whose very bytes cannot be read
-        gets an id from its uri.
-        """
-        seen = self._look(record)[0]
-        self.watch.seen(seen.error)
-        return seen
-
-    def stamp(self, record: Record) -> list[int]:
-        """Size, time of writing and time of change of the file, in bytes and nanoseconds."""
-        try:
-            seen = from_uri(record.uri, self.source_root).stat()
-        except (OSError, ValueError):
-            return []
-        return [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
-
-    def held_out(self, record: Record) -> list[Record]:
-        """The record of a held-out photo, then seven more that differ in `phash` alone.
-
-        They stand for the photo turned and mirrored, for the holdout of `find_repeats`. A photo
-        that cannot be read gives one record, with `error`.
-        """
-        seen, pixels = self._look(record)
-        if pixels is None:
-            return [seen]
-        return [replace(seen, phash=turned) for turned in dihedral_hashes(pixels)]
-
-    def __call__(self, batch: Sequence[Record]) -> list[Record]:
-        return list(batch)
-
-    def _look(self, record: Record) -> tuple[Record, npt.NDArray[np.uint8] | None]:
-        image_id = content_id(b"unreadable:" + record.uri.encode())
-        try:
-            data = read_bytes(from_uri(record.uri, self.source_root))
-            image_id = content_id(data)
-            with decoded(data) as pixels:
-                height, width = pixels.shape[:2]
-                size = {"width": width, "height": height}
-                looks = phash(pixels)
-            seen = replace(record, image_id=image_id, group=image_id, phash=looks, **size)
-        except (ImageError, MemoryError) as e:
-            failed = replace(record, image_id=image_id, group=image_id)
-            return failed.failed(str(e) or "not enough memory to read it"), None
-        return seen, pixels
+from autolabel.config import EngineConfig, IngestConfig
+from autolabel.engine.base import Stage
+from autolabel.errors import AutolabelError
+from autolabel.sources import find_images
+from autolabel.stages import leak_guard as guard
+from autolabel.stages.repeats import MarkRepeats, find_repeats
+from autolabel.stages.running import Reporter, StageResult, run_stage, silent, tasks_from
+from autolabel.stages.scan import outside_workspace, scan
+from autolabel.store import Layer, Manifest, Workspace, bound_to
 
 
 @dataclass(frozen=True)
-class Mark:
-    """What a row is told by the rows before it and by the holdout; see `Record`."""
+class IngestResult(StageResult):
+    """What `ingest` did.
 
-    split: str
-    group: str
-    note: str | None
-    error: str | None = None
+    Attributes:
+        ignored: files of other kinds that were left alone.
+        gone: photos that were found deleted or replaced, and marked so.
+        ours: images that were left alone because autolabel wrote them.
+        held_out: held-out photos that are guarded.
+        near_held_out: photos that are near one of them, and not made from it.
+    """
+
+    ignored: int = 0
+    gone: int = 0
+    ours: int = 0
+    held_out: int = 0
+    near_held_out: int = 0
 
 
-GUARD = "sift-1"
-"""Changes when what the leak guard finds does."""
-
-NEAR_HELD_OUT = "near held-out "
-"""How the note of a photo begins that is near a held-out one and not made from it."""
-
-
-def find_repeats(
-    records: Iterable[Record],
-    holdout: Sequence[Record] = (),
+def ingest(
+    workspace: Workspace,
+    config: IngestConfig,
+    engine: EngineConfig,
     *,
-    near_bits: int,
-    held_out: Mapping[tuple[str, str], Mark] | None = None,
-) -> dict[tuple[str, str], Mark]:
-    """Find rows that repeat a held-out photo or an earlier row; the key is (uri, image_id).
-
-    A mark depends on the holdout and on earlier rows alone, so rows that are appended later never
-    change it. Rows without a mark repeat nothing; rows with an error, and those whose photo is
-    gone, are never matched.
-
-    - Equal to, or near, a held-out photo: `leak`, in the group of that photo. This goes first.
-    - Equal bytes to an earlier row: `duplicate`, in that row's group.
-    - Near an earlier row: stays in the `pool`, in that row's group. The nearest row counts, of
-      equally near ones the earliest.
+    overwrite: bool = False,
+    inherit: bool = False,
+    report: Reporter = silent,
+) -> IngestResult:
+    """Files and folders to the layers `scan` (each file by itself) and `images` (repeats marked).
 
     Args:
-        records: scanned rows, in the order of the layer.
-        holdout: scanned held-out photos; one may come several times with the hashes of its turned
-            versions, as `Scan.held_out` gives them.
-        near_bits: how many of 64 bits the hashes of near pictures may differ in; -1 for none.
-        held_out: marks that a closer look at the held-out photos has given; they go first, but for
-            a duplicate of an earlier row that is in use.
+        workspace: made where it does not exist.
+        config: sources and rules.
+        engine: how it runs.
+        overwrite: whether rules that differ from those of the workspace replace them.
+        inherit: whether rules that `config` does not set are taken from the workspace.
+        report: called when work begins.
+
+    Raises:
+        AutolabelError: a source is missing, or the rules differ.
     """
-    looked = held_out or {}
-    held: dict[str, Record] = {}
-    held_near, earlier_near = _index(near_bits), _index(near_bits)
-    for photo in holdout:
-        if photo.error is None:
-            held.setdefault(photo.image_id, photo)
-            _add(held_near, photo, photo)
-    earlier: dict[str, Record] = {}  # rows in use, with their final group
-    marks: dict[tuple[str, str], Mark] = {}
-    for record in records:
-        if record.error is not None or record.split == GONE:
-            continue
-        mark = looked.get((record.uri, record.image_id)) or _leak(record, held, held_near)
-        if mark is None or (mark.split == POOL and record.image_id in earlier):
-            mark = _repeat(record, earlier, earlier_near)
-        if mark is not None and mark.error is not None:
-            marks[record.uri, record.image_id] = mark
-            continue
-        if mark is not None:
-            marks[record.uri, record.image_id] = mark
-        if mark is None or mark.split == POOL:
-            kept = replace(record, group=mark.group if mark else record.image_id)
-            earlier[record.image_id] = kept
-            _add(earlier_near, record, kept)
-    return marks
+    if not config.source:
+        raise AutolabelError("no images are named", hint="name files or folders to ingest")
+    found = find_images(config.source, leave_ours=True)
+    paths = outside_workspace(workspace, config.source, found.paths)
+    with workspace.lock():
+        if inherit:
+            config = _inherited(workspace, config)
+        scanned, images, gone = scan(workspace, paths, config, engine, overwrite, report)
+        layer, held_out, near = _mark(workspace, scanned, config, engine, overwrite, report)
+        return IngestResult(
+            layer,
+            images,
+            ignored=found.ignored,
+            gone=gone,
+            ours=found.ours,
+            held_out=held_out,
+            near_held_out=near,
+        )
 
 
-def _index(near_bits: int) -> NearIndex[Record] | None:
-    return None if near_bits < 0 else NearIndex(near_bits)
+def _inherited(workspace: Workspace, config: IngestConfig) -> IngestConfig:
+    layer = workspace.layer("images")
+    if not layer.exists:
+        return config
+    manifest = layer.manifest
+    known = {k: v for k, v in manifest.settings.items() if k in IngestConfig.model_fields}
+    known["holdout"] = tuple(manifest.origin.get("holdout", ()))
+    return config.model_copy(
+        update={k: v for k, v in known.items() if k not in config.model_fields_set}
+    )
 
 
-def _add(index: NearIndex[Record] | None, record: Record, key: Record) -> None:
-    if index is not None and record.phash is not None:
-        index.add(record.phash, key)
+def _mark(
+    workspace: Workspace,
+    scan: Layer,
+    config: IngestConfig,
+    engine: EngineConfig,
+    overwrite: bool,
+    report: Reporter,
+) -> tuple[Layer, int, int]:
+    """The layer `images`, and how many photos are held out and how many are near those."""
+    held_out, asked = marking(config)
+    asked = replace(asked, source_root=scan.manifest.source_root)
+    manifest = bound_to(asked, scan)
+    wanted = {index: scan.digest(index) for index in scan.shards()}
+    workspace.plan_update("images", manifest, wanted, overwrite=overwrite)  # refuses before looking
+    looked, near = None, 0
+    if held_out.photos:
+        root = Path(scan.manifest.source_root or "")
+        layer = guard.look(workspace, scan, held_out, config.near_bits, root, engine, report=report)
+        looked, near = guard.marks(layer, config.near_duplicates), guard.count_near(layer)
+        wanted = {i: f"{digest}+{layer.digest(i)}" for i, digest in wanted.items()}
+    update = workspace.plan_update("images", manifest, wanted, overwrite=overwrite)
+    tasks = [
+        replace(task, source_digest=wanted[task.index]) for task in tasks_from(scan, update.to_do)
+    ]
+    make: Callable[[], Stage] = partial(MarkRepeats, {}, min_side=0, max_aspect=0)
+    if tasks:
+        marks = find_repeats(scan.records(), near_bits=config.near_bits, held_out=looked)
+        make = partial(MarkRepeats, marks, min_side=config.min_side, max_aspect=config.max_aspect)
+    images = run_stage("images", make, update, tasks, engine, silent)
+    return images, len(held_out.photos), near
 
 
-def _near(index: NearIndex[Record] | None, record: Record) -> tuple[Record, str] | None:
-    """The nearest record, and the distance in words."""
-    found = index.find(record.phash) if index is not None and record.phash is not None else None
-    if found is None:
-        return None
-    other, bits = found
-    return other, f"({bits} bit{'' if bits == 1 else 's'})"
+def marking(config: IngestConfig) -> tuple[guard.HeldOut, Manifest]:
+    """The held-out photos, and what binds the layer `images` that is asked for.
 
-
-def _leak(
-    record: Record, held: Mapping[str, Record], index: NearIndex[Record] | None
-) -> Mark | None:
-    if record.image_id in held:
-        return Mark(LEAK, record.image_id, f"equal to held-out {held[record.image_id].uri}")
-    near = _near(index, record)
-    if near is None:
-        return None
-    photo, distance = near
-    return Mark(LEAK, photo.image_id, f"near held-out {photo.uri} {distance}")
-
-
-def _repeat(
-    record: Record, earlier: Mapping[str, Record], index: NearIndex[Record] | None
-) -> Mark | None:
-    if record.image_id in earlier:
-        first = earlier[record.image_id]
-        return Mark(DUPLICATE, first.group or first.image_id, f"equal to {first.uri}")
-    near = _near(index, record)
-    if near is None:
-        return None
-    other, distance = near
-    return Mark(POOL, other.group or other.image_id, f"near {other.uri} {distance}")
-
-
-class MarkRepeats:
-    """Apply the marks of `find_repeats`, then the rules for size and shape.
-
-    ALIGN (arXiv 2102.05918, section 3) kept pictures whose shorter side is over 200 pixels and
-    whose aspect ratio is under 3.
-
-    Args:
-        marks: from `find_repeats`.
-        min_side: shortest side in pixels that is kept; 0 for any.
-        max_aspect: largest ratio of the longer to the shorter side that is kept; 0 for any.
+    Raises:
+        AutolabelError: a held-out photo cannot be read.
     """
-
-    def __init__(
-        self, marks: Mapping[tuple[str, str], Mark], *, min_side: int, max_aspect: float
-    ) -> None:
-        self.marks = marks
-        self.min_side = min_side
-        self.max_aspect = max_aspect
-
-    def wants(self, record: Record) -> bool:
-        """Records that could be read."""
-        return record.error is None
-
-    def prepare(self, record: Record) -> Record:
-        """Nothing to prepare."""
-        return record
-
-    def __call__(self, batch: Sequence[Record]) -> list[Record]:
-        return [self._marked(record) for record in batch]
-
-    def _marked(self, record: Record) -> Record:
-        if record.split == GONE:
-            return record
-        mark = self.marks.get((record.uri, record.image_id))
-        if mark is not None and mark.error is not None:
-            return record.failed(mark.error)
-        if mark is not None:
-            record = replace(record, split=mark.split, group=mark.group, note=mark.note)
-        broken = self._broken_rule(record) if record.split == POOL else None
-        return record if broken is None else replace(record, split=EXCLUDED, note=broken)
-
-    def _broken_rule(self, record: Record) -> str | None:
-        short, long = sorted((record.width, record.height))
-        if self.min_side > 0 and short < self.min_side:
-            return f"side {short} px is under {self.min_side}"
-        if self.max_aspect > 0 and long > self.max_aspect * short:
-            return f"aspect ratio {long / short:.4g} is over {self.max_aspect:g}"
-        return None
+    held_out = guard.HeldOut.find(config.holdout)
+    settings = config.settings()
+    settings["holdout"] = held_out.key
+    if not held_out.photos:
+        del settings["near_duplicates"]  # means nothing without
+    origin = {"holdout": [str(Path(p).resolve()) for p in config.holdout]}
+    return held_out, Manifest(stage="ingest", settings=settings, origin=origin)

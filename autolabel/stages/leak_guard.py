@@ -14,7 +14,7 @@ from autolabel.engine import local
 from autolabel.engine.base import Stage
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import content_id, read_bytes
-from autolabel.stages.ingest import GUARD, NEAR_HELD_OUT, Mark
+from autolabel.stages.repeats import GUARD, NEAR_HELD_OUT, Mark
 from autolabel.stages.running import Reporter, derive, silent
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.types import LEAK

@@ -18,8 +18,8 @@ from autolabel.ops.hashes import NearIndex, dihedral_hashes, phash, thumbnail
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
 from autolabel.ops.local_features import Affine, Features, Mask, Pixels
 from autolabel.ops.overlap import Overlap
-from autolabel.stages.ingest import NEAR_HELD_OUT
 from autolabel.stages.pixels import Photos
+from autolabel.stages.repeats import NEAR_HELD_OUT
 from autolabel.types import LEAK, POOL, Record
 
 SIDE_HELD, SIDE_POOL = 450, 320  # a quarter of a photo is then as near in scale as the whole is

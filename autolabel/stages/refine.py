@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from autolabel import registry
-from autolabel.config import RefineConfig
+from autolabel.config import EngineConfig, RefineConfig
 from autolabel.models.base import Segmented, Segmenter
 from autolabel.ops import masks
+from autolabel.stages.history import ontology_of
 from autolabel.stages.pixels import Photos
+from autolabel.stages.running import (
+    Reporter,
+    StageResult,
+    check_ready,
+    derive,
+    existing_root,
+    silent,
+)
+from autolabel.store import Manifest, Workspace
 from autolabel.types import Objects, Record
 
 EMPTY = "refine: empty mask"
@@ -110,3 +121,46 @@ def merge(objects: Objects, found: Segmented, height: int, width: int, tighten: 
     if tighten:
         xyxy[kept[~empty]] = masks.boxes(found.masks, height, width)[~empty]
     return replace(objects, mask=mask, scores=scores, reason=reason, keep=keep, xyxy=xyxy)
+
+
+def refine(
+    workspace: Workspace,
+    config: RefineConfig,
+    engine: EngineConfig,
+    *,
+    from_layer: str | None = None,
+    overwrite: bool = False,
+    report: Reporter = silent,
+) -> StageResult:
+    """Boxes to masks: the layer `refine`, by default of what `detect` found.
+
+    Raises:
+        AutolabelError: there is no model or no layer with labels, or the settings differ.
+    """
+    workspace.require(from_layer or "detect")
+    with workspace.lock():
+        source = workspace.require(from_layer or "detect")
+        ontology = ontology_of(source)  # a layer without labels has no boxes
+        check_ready(workspace, source)
+        located, manifest = refinement(config)
+        origin = {**manifest.origin, "ontology": ontology.to_mapping()}
+        manifest = replace(manifest, origin=origin)
+        root = existing_root(workspace)
+        make = partial(Refine, config, located, root, engine.device)
+        return derive(workspace, "refine", source, manifest, make, root, engine, overwrite, report)
+
+
+def refinement(config: RefineConfig) -> tuple[registry.Located, Manifest]:
+    """The model and what binds the layer `refine` that is asked for.
+
+    Raises:
+        AutolabelError: there is no model.
+    """
+    located = registry.locate("segmenter", config.model)
+    manifest = Manifest(
+        stage="refine",
+        settings=config.settings(),
+        model=located.identity(),
+        origin={"model": located.reference()},
+    )
+    return located, manifest

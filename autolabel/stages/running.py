@@ -30,33 +30,37 @@ Reporter = Callable[[str, int], Progress]
 
 
 @dataclass(frozen=True)
-class Done:
+class StageResult:
     """What one stage did.
 
     Attributes:
         layer: the layer that it made or found complete.
         images: how many images it worked on; 0 means that there was nothing to do.
-        ignored: files of other kinds that `ingest` left alone.
-        gone: photos that `ingest` found deleted or replaced, and marked so.
-        ours: images that `ingest` left alone because autolabel wrote them.
         unread: images that it could not read, which the same command tries again.
-        held_out: held-out photos that `ingest` guards.
-        near_held_out: photos that are near one of them, and not made from it.
     """
 
     layer: Layer
     images: int
-    ignored: int = 0
-    gone: int = 0
-    ours: int = 0
     unread: int = 0
-    held_out: int = 0
-    near_held_out: int = 0
 
 
 def silent(stage: str, images: int) -> Progress:
     """A progress that nobody watches."""
     return Progress()
+
+
+def existing_root(workspace: Workspace) -> Path:
+    """The folder of the images.
+
+    Raises:
+        AutolabelError: it is not there any more.
+    """
+    root = workspace.source_root
+    if not root.is_dir():
+        raise AutolabelError(
+            f"the images' folder {root} is not there", hint="say where it is now: --source-root DIR"
+        )
+    return root
 
 
 def check_ready(workspace: Workspace, layer: Layer, flag: str = "--from") -> None:
@@ -139,7 +143,7 @@ def derive(
     report: Reporter,
     *,
     on_trial: bool = False,
-) -> Done:
+) -> StageResult:
     """Make a layer from another by a stage that needs nothing but the records; holds no lock.
 
     Args:
@@ -170,7 +174,7 @@ def derive(
     ]
     _check_photos(source, update.to_do, root)
     layer = run_stage(name, make_stage, update, tasks, engine, report)
-    return Done(layer, sum(task.images for task in tasks), unread=unread.count(layer))
+    return StageResult(layer, sum(task.images for task in tasks), unread=unread.count(layer))
 
 
 def _check_photos(source: Layer, indices: Sequence[int], root: Path) -> None:

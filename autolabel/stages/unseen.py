@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from autolabel import registry
 from autolabel.config import DetectConfig, EngineConfig
 from autolabel.errors import AutolabelError
-from autolabel.stages import labelling as pipeline
 from autolabel.stages.detect import Detect
+from autolabel.stages.history import ontology_of
+from autolabel.stages.running import existing_root
 from autolabel.store import Layer, Workspace
 from autolabel.types import Record
 
@@ -48,7 +49,7 @@ def look_again(
         config: model and prompts.
         engine: where the model runs.
     """
-    ontology = pipeline.ontology_of(layer)
+    ontology = ontology_of(layer)
     found = layer.classes()
     missing = [name for name in ontology.names if name not in found]
     images = sum(record.usable for record in layer.records()) if missing else 0
@@ -58,7 +59,7 @@ def look_again(
     looked_at = 0
     try:
         located = registry.locate("detector", config.model)
-        root = pipeline.existing_root(workspace)
+        root = existing_root(workspace)
         stage = Detect(config, ontology, located, root, engine.device)
         end = time.monotonic() + MOST_SECONDS
         for record in _spread(layer, images):

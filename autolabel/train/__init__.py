@@ -24,7 +24,7 @@ from autolabel.errors import AutolabelError
 from autolabel.models.quiet_ultralytics import load_ultralytics
 from autolabel.ontology import Ontology
 from autolabel.registry.checksums import sha256_of
-from autolabel.stages.labelling import Reporter, existing_root, silent
+from autolabel.stages.running import Reporter, existing_root, silent
 from autolabel.store import Layer, Workspace, not_writable
 from autolabel.train.base import THRESHOLD, Student
 from autolabel.train.choose import ChosenLayer, choose

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from autolabel.config import EngineConfig, TrainConfig
 from autolabel.stages import leak_guard as guard
-from autolabel.stages.labelling import existing_root
+from autolabel.stages.running import existing_root
 from autolabel.store import Layer, Workspace
 from autolabel.types import LEAK, Record
 

@@ -19,7 +19,8 @@ MEMORY = 6 * 2**30
 # Imports once, then forks for every command. The watchdog is the parent's, for C knows no signals.
 ZYGOTE = """
 import gc, json, os, resource, sys, time, traceback
-import autolabel.cli, autolabel.stages.labelling, autolabel.cli.run, autolabel.report
+import autolabel.cli, autolabel.cli.run, autolabel.report
+import autolabel.stages.detect, autolabel.stages.ingest, autolabel.stages.refine
 import autolabel.report.preview, autolabel.models.grounding_dino, autolabel.models.sam
 import autolabel.datasets.export, autolabel.stages.filter
 import autolabel.models.image_text, autolabel.models.image_only, autolabel.cli.show_evaluation

@@ -17,7 +17,7 @@ from autolabel.datasets import export
 from autolabel.errors import AutolabelError
 from autolabel.stages import refine as refining
 from autolabel.stages.filter import filter_labels
-from autolabel.stages.labelling import ontology_of
+from autolabel.stages.history import ontology_of
 from autolabel.store import Workspace
 from tests.conftest import SAMPLE, Finished, Run, make_photos
 from tests.crash import content
@@ -231,7 +231,7 @@ def test_a_stopped_ingest_is_named_with_what_finishes_it(
     make_photos(tmp_path / "photos", 6)
     ws = tmp_path / "ws"
     with monkeypatch.context() as patch:
-        patch.setattr("autolabel.stages.labelling.find_repeats", _stopped)
+        patch.setattr("autolabel.stages.ingest.find_repeats", _stopped)
         assert run("ingest", tmp_path / "photos", "-w", ws, "--shard-size", 2).status == 130
     hint = refused(run("detect", ws, "--prompt", "cat"), "is unfinished: ingest was stopped")
     assert hinted(hint) == [["ingest", str(tmp_path / "photos"), "--workspace", str(ws)]]

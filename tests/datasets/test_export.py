@@ -32,7 +32,6 @@ from autolabel.ontology import Ontology
 from autolabel.ops.images import content_id
 from autolabel.ops.masks import encode
 from autolabel.sources import to_uri
-from autolabel.stages import labelling as pipeline
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 from tests.conftest import Run, make_photos
@@ -568,7 +567,7 @@ def test_the_first_page_is_the_picture_in_every_stage(tmp_path: Path) -> None:
 
     workspace = Workspace(tmp_path / "ws")
     ingest = IngestConfig(source=(str(tmp_path / "photos"),))
-    layer = pipeline.ingest(workspace, ingest, EngineConfig()).layer
+    layer = ingest(workspace, ingest, EngineConfig()).layer
     (record,) = layer.records()
     assert (record.error, record.width, record.height) == (None, WIDTH, HEIGHT)
     done = export(workspace, layer, ONTOLOGY, ExportConfig(out=str(tmp_path / "out")))

@@ -12,7 +12,7 @@ import pytest
 
 from autolabel.engine.base import Progress, Task
 from autolabel.errors import AutolabelError
-from autolabel.stages.labelling import ENGINES
+from autolabel.stages.running import ENGINES
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.types import Objects, Record
 

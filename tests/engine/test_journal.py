@@ -18,9 +18,9 @@ from autolabel.engine.base import Progress, Task
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import content_id
 from autolabel.ops.masks import encode
-from autolabel.stages.detect import Detect
-from autolabel.stages.ingest import Scan
-from autolabel.stages.labelling import detect, ingest
+from autolabel.stages.detect import Detect, detect
+from autolabel.stages.ingest import ingest
+from autolabel.stages.scan import Scan
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.store.vectors import CROPS, WHOLE
 from autolabel.types import Objects, Record

@@ -14,7 +14,8 @@ from tests.evaluate.scene import AWAY, BOX, Scene, write_truth
 def template(tmp_path_factory: pytest.TempPathFactory, random_detector: Path) -> Scene:
     from autolabel.config import DetectConfig, EngineConfig, FilterConfig, IngestConfig
     from autolabel.stages import filter as filtering
-    from autolabel.stages import labelling as pipeline
+    from autolabel.stages.detect import detect
+    from autolabel.stages.ingest import ingest
 
     root = tmp_path_factory.mktemp("compare")
     photos = make_photos(root / "photos", 10)
@@ -24,9 +25,9 @@ def template(tmp_path_factory: pytest.TempPathFactory, random_detector: Path) ->
     write_truth(root / "held", held, {"cat": BOX, "dog": AWAY})
     ws, engine = Workspace(root / "ws"), EngineConfig(device="cpu")
     source = IngestConfig(source=(str(root / "photos"),), holdout=(str(root / "held"),))
-    pipeline.ingest(ws, source, engine)
+    ingest(ws, source, engine)
     found = DetectConfig(model=str(random_detector), prompt=("cat", "dog"), box_threshold=0.1)
-    pipeline.detect(ws, found, engine)
+    detect(ws, found, engine)
     filtering.filter_labels(ws, FilterConfig(min_side=6), engine)
     return Scene(root / "ws", held, root / "held")
 

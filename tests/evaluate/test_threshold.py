@@ -15,7 +15,7 @@ from autolabel.metrics.summary import sentences
 from autolabel.ops.images import decode, read_bytes
 from autolabel.report import write_report
 from autolabel.sources import from_uri
-from autolabel.stages.labelling import ontology_of
+from autolabel.stages.history import ontology_of
 from autolabel.store import Workspace
 from autolabel.train.choose import choose
 from autolabel.train.dataset import Dataset, write_dataset

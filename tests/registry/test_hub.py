@@ -146,15 +146,16 @@ TAKEN_BY = {
 def labelled(tmp_path_factory: pytest.TempPathFactory, random_detector: Path) -> Path:
     """A folder with the workspace `ws` and bundled models, as a clone has them."""
     from autolabel.config import DetectConfig, EngineConfig, IngestConfig
-    from autolabel.stages import labelling as pipeline
+    from autolabel.stages.detect import detect
+    from autolabel.stages.ingest import ingest
     from autolabel.store import Workspace
 
     home = tmp_path_factory.mktemp("home")
     workspace, engine = Workspace(home / "ws"), EngineConfig(device="cpu")
     photos = make_photos(home / "photos", 1)
-    pipeline.ingest(workspace, IngestConfig(source=tuple(map(str, photos))), engine)
+    ingest(workspace, IngestConfig(source=tuple(map(str, photos))), engine)
     config = DetectConfig(prompt=("cell",), model=str(random_detector), box_threshold=0.01)
-    pipeline.detect(workspace, config, engine)
+    detect(workspace, config, engine)
     (home / "sample_data").symlink_to(SAMPLE)
     return home
 

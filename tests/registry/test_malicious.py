@@ -57,15 +57,16 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory, honest: dict[str, Path]) -> Path:
     from autolabel.config import DetectConfig, EngineConfig, IngestConfig
-    from autolabel.stages import labelling as pipeline
+    from autolabel.stages.detect import detect
+    from autolabel.stages.ingest import ingest
     from autolabel.store import Workspace
 
     home = tmp_path_factory.mktemp("labelled")
     photos = make_photos(home / "photos", 2)
     workspace, engine = Workspace(home / "ws"), EngineConfig(device="cpu")
-    pipeline.ingest(workspace, IngestConfig(source=tuple(map(str, photos))), engine)
+    ingest(workspace, IngestConfig(source=tuple(map(str, photos))), engine)
     config = DetectConfig(prompt=("cell", "cat"), model=str(honest["detector"]), box_threshold=0.01)
-    pipeline.detect(workspace, config, engine)
+    detect(workspace, config, engine)
     return workspace.path
 
 

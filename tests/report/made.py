@@ -14,7 +14,7 @@ from pycocotools import mask as coco
 
 from autolabel.config import EngineConfig, IngestConfig
 from autolabel.ontology import Ontology
-from autolabel.stages import labelling as pipeline
+from autolabel.stages.ingest import ingest
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 from tests.conftest import make_photos
@@ -53,7 +53,7 @@ def workspace(
         paths[i].rename(folder / "photos" / name)
     home = Workspace(folder / "ws")
     source = IngestConfig(source=(str(folder / "photos"),), shard_size=2)
-    images = pipeline.ingest(home, source, EngineConfig()).layer
+    images = ingest(home, source, EngineConfig()).layer
     ontology = Ontology.from_prompts(classes)
     manifest = Manifest(
         "detect",

@@ -8,7 +8,7 @@ import pytest
 
 from autolabel.config import ReportConfig
 from autolabel.report import write_report
-from autolabel.stages.labelling import ontology_of
+from autolabel.stages.history import ontology_of
 from tests.report import browser, made
 from tests.report.test_report import PHOTO, SCRIPT
 

@@ -13,7 +13,7 @@ from autolabel.config import EngineConfig, IngestConfig
 from autolabel.ontology import Ontology
 from autolabel.ops.crops import crop_window, square_crop
 from autolabel.sources.marks import PREVIEW
-from autolabel.stages import labelling as pipeline
+from autolabel.stages.ingest import ingest
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import Objects
 from tests.conftest import Run, make_photos
@@ -24,9 +24,7 @@ def workspace(tmp_path: Path) -> Path:
     """Three photos: a kept cat and a rejected dog each; no bird anywhere."""
     make_photos(tmp_path / "photos", 3)
     home = Workspace(tmp_path / "ws")
-    images = pipeline.ingest(
-        home, IngestConfig(source=(str(tmp_path / "photos"),)), EngineConfig()
-    ).layer
+    images = ingest(home, IngestConfig(source=(str(tmp_path / "photos"),)), EngineConfig()).layer
     ontology = Ontology.from_prompts(["cat", "dog", "bird"])
     manifest = Manifest("detect", {"ontology": ontology.to_mapping()})
     layer = home.begin("detect", bound_to(manifest, images), overwrite=False)
@@ -144,7 +142,7 @@ def test_sheets_of_classes_with_like_names_stay_apart(run: Run, tmp_path: Path) 
     make_photos(tmp_path / "photos", 1)
     home = Workspace(tmp_path / "ws")
     ingest = IngestConfig(source=(str(tmp_path / "photos"),))
-    images = pipeline.ingest(home, ingest, EngineConfig()).layer
+    images = ingest(home, ingest, EngineConfig()).layer
     manifest = Manifest("detect", {"ontology": Ontology.from_prompts(names).to_mapping()})
     layer = home.begin("detect", bound_to(manifest, images), overwrite=False)
     objects = Objects.create(names, [0.9] * 5, [[i, i, i + 20, i + 20] for i in range(5)])

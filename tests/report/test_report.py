@@ -18,7 +18,7 @@ from PIL import Image
 from autolabel.config import ReportConfig
 from autolabel.report import write_report
 from autolabel.report.pictures import image_budget
-from autolabel.stages.labelling import ontology_of
+from autolabel.stages.history import ontology_of
 from autolabel.store import Workspace
 from autolabel.types import Objects
 from tests.conftest import Run

@@ -8,8 +8,8 @@ import pytest
 
 from autolabel.config import DetectConfig, EngineConfig, IngestConfig
 from autolabel.models.base import NEGATIVE
-from autolabel.stages.detect import Detect, select
-from autolabel.stages.labelling import detect, ingest
+from autolabel.stages.detect import Detect, detect, select
+from autolabel.stages.ingest import ingest
 from autolabel.store import Workspace
 from autolabel.types import Objects, Record
 from tests.conftest import make_photos

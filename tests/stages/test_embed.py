@@ -10,7 +10,7 @@ from PIL import Image
 from autolabel import registry
 from autolabel.ops.crops import square_crop
 from autolabel.stages.embed import Embed
-from autolabel.stages.ingest import Scan
+from autolabel.stages.scan import Scan
 from autolabel.store.vectors import CROPS, WHOLE
 from autolabel.types import LEAK, Objects, Record
 from tests.conftest import make_photos

@@ -16,7 +16,8 @@ from PIL import Image
 from autolabel.ops.hashes import phash
 from autolabel.ops.images import content_id, decode
 from autolabel.sources import find_images, to_uri
-from autolabel.stages.ingest import Mark, MarkRepeats, Scan, find_repeats
+from autolabel.stages.repeats import Mark, MarkRepeats, find_repeats
+from autolabel.stages.scan import Scan
 from autolabel.types import Objects, Record, from_table, to_table
 
 
@@ -98,7 +99,7 @@ def test_scan_reports_exhausted_memory(tmp_path, monkeypatch):
         raise MemoryError
 
     (tmp_path / "a.png").write_bytes(png(picture()))
-    monkeypatch.setattr("autolabel.stages.ingest.decoded", exhausted)
+    monkeypatch.setattr("autolabel.stages.scan.decoded", exhausted)
     record = Scan(tmp_path).prepare(Record("", "a.png"))
     assert record.error == "not enough memory to read it"
 

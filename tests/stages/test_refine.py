@@ -16,8 +16,10 @@ from autolabel.evaluate.replay import label_truth
 from autolabel.models.base import Segmented
 from autolabel.ops import masks
 from autolabel.ops.images import content_id
-from autolabel.stages.labelling import ingest, ontology_of, refine, tasks_from
-from autolabel.stages.refine import EMPTY, Refine, cleaned, merge
+from autolabel.stages.history import ontology_of
+from autolabel.stages.ingest import ingest
+from autolabel.stages.refine import EMPTY, Refine, cleaned, merge, refine
+from autolabel.stages.running import tasks_from
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 from tests.conftest import Run, make_photos, save_random_segmenter

@@ -14,8 +14,10 @@ from autolabel.config import DetectConfig, EngineConfig, IngestConfig, RefineCon
 from autolabel.errors import AutolabelError
 from autolabel.ops import images as image_files
 from autolabel.ops.images import ImageError, decode, read_bytes
-from autolabel.stages import labelling as pipeline
-from autolabel.stages.detect import Detect
+from autolabel.stages.detect import Detect, detect
+from autolabel.stages.ingest import ingest
+from autolabel.stages.refine import refine
+from autolabel.stages.running import StageResult
 from autolabel.store import Layer, Workspace
 from autolabel.types import Record, is_unread
 from tests.conftest import Run, make_photos
@@ -34,7 +36,7 @@ def photos(tmp_path: Path) -> Path:
 def home(tmp_path: Path, photos: Path) -> Workspace:
     """Photos below a source root that stays when they go."""
     home = Workspace(tmp_path / "ws")
-    pipeline.ingest(home, IngestConfig(source=(str(photos),), shard_size=8), ENGINE)
+    ingest(home, IngestConfig(source=(str(photos),), shard_size=8), ENGINE)
     with home.lock():
         home.set_source_root(photos.parent)
     scanned = home.require("images")
@@ -48,9 +50,9 @@ def _moved(record: Record) -> Record:
     return replace(record, uri=f"photos/{record.uri}")
 
 
-def detect(home: Workspace, model: Path) -> pipeline.Done:
+def detected(home: Workspace, model: Path) -> StageResult:
     config = DetectConfig(model=str(model), prompt=("cat",), box_threshold=0.1)
-    return pipeline.detect(home, config, ENGINE)
+    return detect(home, config, ENGINE)
 
 
 def errors(layer: Layer) -> dict[str, str]:
@@ -69,14 +71,14 @@ def test_photos_that_are_back_are_done_again_and_no_others(
 ) -> None:
     config = RefineConfig(model=str(random_segmenter))
     whole = Workspace(Path(shutil.copytree(home.path, tmp_path / "whole")))
-    expected = detect(whole, random_detector).layer
+    expected = detected(whole, random_detector).layer
     names = [f"{i * 9:04d}.png" for i in range(gone)]
     for name in names:
         (photos / name).rename(tmp_path / name)
-    done = detect(home, random_detector)
+    done = detected(home, random_detector)
     assert errors(done.layer) == dict.fromkeys(names, "missing")
     assert (done.images, done.unread) == (PHOTOS, gone)
-    again = detect(home, random_detector)
+    again = detected(home, random_detector)
     assert (again.images, again.unread) == (0, gone)  # nothing is loaded for what is still away
 
     for name in names:
@@ -86,12 +88,12 @@ def test_photos_that_are_back_are_done_again_and_no_others(
     monkeypatch.setattr(
         Detect, "prepare", lambda self, r: looked.update([Path(r.uri).name]) or prepare(self, r)
     )
-    back = detect(home, random_detector)
+    back = detected(home, random_detector)
     assert (back.images, back.unread) == (gone, 0)
     assert sorted(looked) == names
     assert list(back.layer.records()) == list(expected.records())
-    assert detect(home, random_detector).images == 0
-    assert pipeline.refine(home, config, ENGINE).unread == 0
+    assert detected(home, random_detector).images == 0
+    assert refine(home, config, ENGINE).unread == 0
 
 
 @pytest.mark.parametrize("when", ["before", "during"])
@@ -117,7 +119,7 @@ def test_photos_that_are_all_away_stop_the_stage(
 
         monkeypatch.setattr(image_files, "read_bytes", reading)
     with pytest.raises(AutolabelError, match=r"the photos in .* cannot be read") as e:
-        detect(home, random_detector)
+        detected(home, random_detector)
     assert "--source-root" in e.value.hint
     layer = home.layer("detect")
     assert layer.exists == (when == "during")
@@ -125,7 +127,7 @@ def test_photos_that_are_all_away_stop_the_stage(
     monkeypatch.undo()
     if when == "before":
         (tmp_path / "away").rename(photos)
-    assert errors(detect(home, random_detector).layer) == {}
+    assert errors(detected(home, random_detector).layer) == {}
 
 
 def test_a_source_root_that_goes_meanwhile_is_named_at_once(
@@ -143,10 +145,10 @@ def test_a_source_root_that_goes_meanwhile_is_named_at_once(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Detect, "prepare", going)
         with pytest.raises(AutolabelError, match="the folder is not there any more"):
-            detect(home, random_detector)
+            detected(home, random_detector)
     assert not home.layer("detect").shards()
     away.rename(root)
-    assert detect(home, random_detector).images == PHOTOS
+    assert detected(home, random_detector).images == PHOTOS
 
 
 def test_the_command_says_how_many_are_still_away(

@@ -15,7 +15,6 @@ from PIL import Image
 from autolabel.config import EngineConfig, IngestConfig, TrainConfig
 from autolabel.ontology import Ontology
 from autolabel.ops.masks import encode
-from autolabel.stages import labelling as pipeline
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 
@@ -133,7 +132,7 @@ def labelled(
     ingest = IngestConfig(
         source=tuple(map(str, photos)), holdout=tuple(map(str, holdout)), near_bits=near_bits
     )
-    images = pipeline.ingest(workspace, ingest, CPU).layer
+    images = ingest(workspace, ingest, CPU).layer
     return workspace, relabel(workspace, images, label)
 
 

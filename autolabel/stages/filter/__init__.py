@@ -15,11 +15,11 @@ from autolabel.engine.base import Task
 from autolabel.errors import UsageError
 from autolabel.ontology import Ontology
 from autolabel.registry import Located
-from autolabel.stages import labelling as pipeline
 from autolabel.stages.filter.fit import TASKS, Gathered, Place, gather, read_joined
 from autolabel.stages.filter.rules import GROUP, active
 from autolabel.stages.filter.stage import Filter
-from autolabel.stages.running import Done, Reporter, check_ready, run_stage, silent
+from autolabel.stages.history import ontology_of
+from autolabel.stages.running import Reporter, StageResult, check_ready, run_stage, silent
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Record
 
@@ -51,7 +51,7 @@ def filter_labels(
     overwrite: bool = False,
     report: Reporter = silent,
     learned_from: Workspace | None = None,
-) -> Done:
+) -> StageResult:
     """Labels to kept and rejected ones: the layer `filter`.
 
     Crops are embedded once per model into layers of their own, so that with other thresholds no
@@ -76,7 +76,7 @@ def filter_labels(
         place = Place(workspace, learned_from=learned_from)
         found = gather(place, source, config, engine, report)
         capped = {} if learned_from else find_capped(source, config.max_per_group)
-        origin = {**found.origin, "ontology": pipeline.ontology_of(source).to_mapping()}
+        origin = {**found.origin, "ontology": ontology_of(source).to_mapping()}
         manifest = replace(asked(config, found.located), origin=origin)
         wanted = _wanted(source, found, capped)
         update = workspace.plan_update(
@@ -85,7 +85,7 @@ def filter_labels(
         tasks = [_task(source, found, index, wanted[index]) for index in update.to_do]
         make = partial(Filter, config, found.texts, found.crowds, found.probe, capped)
         layer = run_stage("filter", make, update, tasks, engine, report)
-        return Done(layer, sum(task.images for task in tasks))
+        return StageResult(layer, sum(task.images for task in tasks))
 
 
 def asked(config: FilterConfig, located: Mapping[str, Located]) -> Manifest:
@@ -167,7 +167,7 @@ def source_of(workspace: Workspace, config: FilterConfig, name: str | None) -> L
     source = workspace.require(name) if name else workspace.newest(SOURCES)
     if source.name == "filter":
         raise UsageError("filter/ cannot be made from itself", hint="use --from refine or detect")
-    check_classes(config, pipeline.ontology_of(source))
+    check_classes(config, ontology_of(source))
     return source
 
 

@@ -16,14 +16,14 @@ from autolabel.config import EngineConfig, FilterConfig
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.reading import parse_json, read_regular
-from autolabel.stages import labelling as pipeline
 from autolabel.stages.embed import Embed, TextVectors, Wording, embed_texts
 from autolabel.stages.filter.evidence import CLIP, DINOV2, Crowds, find_crowds, joined
 from autolabel.stages.filter.examples import find_examples
 from autolabel.stages.filter.probe import Examples, Probe
 from autolabel.stages.filter.rules import GROUP, active
 from autolabel.stages.filter.stage import Filter
-from autolabel.stages.running import Reporter, derive
+from autolabel.stages.history import ontology_of
+from autolabel.stages.running import Reporter, derive, existing_root
 from autolabel.store import EMBED, Layer, Manifest, Workspace, write_atomic
 from autolabel.types import Record
 
@@ -86,7 +86,7 @@ def gather(
         if getattr(config, name):
             located[name] = registry.locate(task, getattr(config, name))
             layers[name] = _vectors(place, name, located[name], source, config, engine, report)
-    ontology = pipeline.ontology_of(source)
+    ontology = ontology_of(source)
     found = Gathered(layers, located, None, None, None, {}, {})
     found.origin.update({name: at.reference() for name, at in located.items()})
     if CLIP in layers:
@@ -111,7 +111,7 @@ def _vectors(
 ) -> Layer:
     """The layer `embed/NAME`, made or brought up to date."""
     manifest = Manifest(stage=EMBED, settings={"context": config.context}, model=located.identity())
-    root = pipeline.existing_root(place.home)
+    root = existing_root(place.home)
     make = partial(Embed, located, config.context, root, engine.device)
     return derive(
         place.home, f"{EMBED}/{name}", source, manifest, make, root, engine, True, report,

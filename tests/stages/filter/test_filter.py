@@ -18,8 +18,9 @@ from autolabel.ontology import Ontology
 from autolabel.ops.boxes import box_areas
 from autolabel.ops.masks import areas as mask_areas
 from autolabel.stages import filter as filtering
-from autolabel.stages import labelling as pipeline
 from autolabel.stages.embed import Embed
+from autolabel.stages.ingest import ingest
+from autolabel.stages.refine import refine
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import EXCLUDED, Objects
 from tests.conftest import Run, make_photos
@@ -44,7 +45,7 @@ def workspace(tmp_path: Path) -> Workspace:
     make_photos(tmp_path / "photos", 6)
     home = Workspace(tmp_path / "ws")
     config = IngestConfig(source=(str(tmp_path / "photos"),), shard_size=2)
-    images = pipeline.ingest(home, config, ENGINE).layer
+    images = ingest(home, config, ENGINE).layer
     label(home, seed=0)
     assert len(images.shards()) == 3
     return home
@@ -298,7 +299,7 @@ def test_near_duplicates_are_capped(workspace: Workspace, tmp_path: Path) -> Non
         copy.putpixel((0, i), (1, 2, 3))
         copy.save(tmp_path / f"photos/9{i}.png")
     config = IngestConfig(source=(str(tmp_path / "photos"),), shard_size=2)
-    pipeline.ingest(workspace, config, ENGINE)
+    ingest(workspace, config, ENGINE)
     label(workspace, seed=0)
     layer = filtering.filter_labels(workspace, FilterConfig(max_per_group=2), ENGINE).layer
     by_uri = {r.uri: r for r in layer.records()}
@@ -333,7 +334,7 @@ def test_examples_veto(workspace: Workspace, tmp_path: Path, dinov2: str) -> Non
     assert all(r.startswith("examples: ") for r in reasons)
     assert reasons
     shutil.copy(tmp_path / "photos/0000.png", folder / "cat")
-    pipeline.ingest(
+    ingest(
         workspace,
         IngestConfig(source=(str(tmp_path / "photos"),), holdout=(str(tmp_path / "photos"),)),
         ENGINE,
@@ -366,7 +367,7 @@ def test_masks_are_filtered_and_kept(
     workspace: Workspace, random_segmenter: Path, clip: str
 ) -> None:
     """`filter` reads what `refine` made: masks stay, and can be a reason of their own."""
-    refined = pipeline.refine(
+    refined = refine(
         workspace, RefineConfig(model=str(random_segmenter), box_margin=0.0), ENGINE
     ).layer
     config = FilterConfig(clip=clip, clip_score=0.2, mask_fill=0.6)
