@@ -21,8 +21,8 @@ from rich.table import Table
 
 from autolabel import registry
 from autolabel.ontology import Ontology
+from autolabel.testing.batches import BATCH_SIZES, apart, in_batches, orders, photos
 from tests.models import checkpoints, checkpoints_embedders
-from tests.models.batches import BATCH_SIZES, apart, in_batches, orders, photos
 
 ASKED = Ontology.from_prompts(["RBC=Red Blood Cell, red cell", "WBC=white blood cell", "cell"])
 

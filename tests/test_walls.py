@@ -40,6 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": DATA
     | {"ops", "registry", "sources", "store", "datasets", "stages", "metrics", "train"}
     | {"evaluate", "report"},
+    "testing": DATA
+    | {"ops", "registry", "sources", "models", "store", "engine", "datasets", "stages", "metrics"},
 }
 LIBRARIES = {
     "typer": {"cli"},

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
+from autolabel.testing.expect import expect
 from autolabel.types import Objects
 
 SIZES_WH = [
@@ -23,16 +25,18 @@ SCORES_WITHIN, BOXES_WITHIN = 1e-4, 1e-2
 """What may be between a photo alone and in a batch, in score and pixels: the rounding of floats,
 whose sums are taken in another order for another batch size or number of threads."""
 
-Photo = np.ndarray[Any, Any]
-Rows = Sequence[tuple[str, str | None, np.ndarray[Any, Any]]]
+Photo = npt.NDArray[np.uint8]
+
+
+def blobs(width: int, height: int, seed: int = 0, rows: int = 5, columns: int = 5) -> Photo:
+    """Return a photo of random blobs in so many rows and columns, RGB, uint8 (height, width, 3)."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def photos() -> list[Photo]:
-    """One of each of `SIZES_WH`, of random blobs, in an order drawn once."""
-    found = []
-    for seed, size in enumerate(SIZES_WH):
-        coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-        found.append(np.array(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)))
+    """Return one of each of `SIZES_WH`, of random blobs, in an order drawn once."""
+    found = [blobs(*size, seed) for seed, size in enumerate(SIZES_WH)]
     random.Random(0).shuffle(found)
     return found
 
@@ -40,13 +44,13 @@ def photos() -> list[Photo]:
 def in_batches(
     work: Callable[[list[Photo]], Sequence[Any]], images: Sequence[Photo], size: int
 ) -> list[Any]:
-    """What `work` gives for the images, so many at a time."""
+    """Return what `work` gives for the images, so many at a time."""
     batches = (list(images[i : i + size]) for i in range(0, len(images), size))
     return [one for batch in batches for one in work(batch)]
 
 
 def orders(count: int) -> Iterator[list[int]]:
-    """Two other orders of so many images."""
+    """Give two other orders of so many images."""
     for seed in (1, 2):
         order = list(range(count))
         random.Random(seed).shuffle(order)
@@ -54,13 +58,13 @@ def orders(count: int) -> Iterator[list[int]]:
 
 
 def apart(first: Objects, second: Objects) -> tuple[float, float]:
-    """Largest difference of two findings in score and in a box's side, pixels.
+    """Return the largest difference of two findings in score and in a box's side, pixels.
 
     Raises:
-        AssertionError: they differ in number, labels or prompts.
+        ContractError: they differ in number, labels or prompts.
     """
-    assert list(first.label) == list(second.label)
-    assert list(first.prompt) == list(second.prompt)
+    expect(list(first.label) == list(second.label), "in another batch labels differ")
+    expect(list(first.prompt) == list(second.prompt), "in another batch prompts differ")
     if not len(first):
         return 0.0, 0.0
     score = np.abs(first.score - second.score).max()
