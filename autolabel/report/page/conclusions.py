@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from autolabel.metrics.result import EntryResult, Evaluation, Interval
+from autolabel.metrics.result import EntryResult, Evaluation
 from autolabel.report.layer_statistics import LayerStatistics
+from autolabel.report.page.numbers import photos, spread, times
 from autolabel.report.results import LABELS, STUDENT, Training, last_of
 
 WIDE = 0.12
@@ -104,13 +105,13 @@ def _student(row: EntryResult, labels: EntryResult | None, measured: Evaluation 
     else:
         said = f"The small detector reaches {figure}"
     speed = measured.speed if measured else None
-    times = speed.times_faster.get(row.name) if speed else None
-    if speed is None or times is None:
+    factor = speed.times_faster.get(row.name) if speed else None
+    if speed is None or factor is None:
         return said + "."
-    if times >= 1.05:
-        spread = speed.times_faster_range.get(row.name)
-        between = f" ({_times(spread[0])} to {_times(spread[1])})" if spread else ""
-        return f"{said} and is {_times(times)}{between} times as fast as the large models."
+    if factor >= 1.05:
+        ends = speed.times_faster_range.get(row.name)
+        between = f" ({times(ends[0])} to {times(ends[1])})" if ends else ""
+        return f"{said} and is {times(factor)}{between} times as fast as the large models."
     return f"{said} but is no faster than the large models."
 
 
@@ -139,10 +140,6 @@ def _in_use(row: EntryResult, labels: EntryResult | None) -> str:
     return " ".join([f"{said}.", *fell])
 
 
-def _times(times: float) -> str:
-    return f"{times:.0f}" if times >= 9.5 else f"{times:.1f}"
-
-
 def _no_student(statistics: LayerStatistics, trainings: Sequence[Training]) -> str:
     if trainings:
         named = trainings[-1].name
@@ -154,11 +151,6 @@ def _no_student(statistics: LayerStatistics, trainings: Sequence[Training]) -> s
         return f"No label was kept on {photos(statistics.usable)}: {why}."
     on = photos(statistics.usable)
     return f"There are {made:,} labels on {on}; no small detector is trained yet."
-
-
-def photos(count: int) -> str:
-    """``1 photo``, ``1,200 photos``."""
-    return f"{count:,} photo{'' if count == 1 else 's'}"
 
 
 def _gaps(statistics: LayerStatistics, names: Sequence[str]) -> Iterator[str]:
@@ -199,11 +191,6 @@ def _doubts(
             f"{photos(len(measured.unmatched_reasons))} with hand labels could not be compared: "
             f"{'; '.join(dict.fromkeys(measured.unmatched_reasons.values()))}."
         )
-
-
-def spread(interval: Interval) -> str:
-    """``0.71 to 0.83``."""
-    return f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "–"
 
 
 def _weak(row: EntryResult | None) -> Iterator[str]:
