@@ -11,7 +11,6 @@ from autolabel import registry
 from autolabel.errors import AutolabelError
 from autolabel.models.base import NEGATIVE, Batching, Detector, batch_size_of
 from autolabel.ontology import Ontology
-from autolabel.ops.masks import decode
 from autolabel.stages.detect import select
 from autolabel.testing.batches import (
     BATCH_SIZES,
@@ -23,7 +22,7 @@ from autolabel.testing.batches import (
     orders,
     photos,
 )
-from autolabel.testing.expect import expect
+from autolabel.testing.expect import drawn, expect
 from autolabel.types import Objects
 
 CLASSES = Ontology.from_prompts(
@@ -81,8 +80,8 @@ def as_promised(found: Objects, asked: Ontology, width: int, height: int) -> Non
     kept = select(found, dict.fromkeys(asked.names, 0.0), 1.0, width, height)
     inside = (kept.xyxy >= 0).all() and (kept.xyxy <= [width, height, width, height]).all()
     expect(inside, "a box is not in the image")
-    drawn = [mask for mask in found.mask if mask is not None]
-    expect(decode(drawn, height, width).any(axis=(1, 2)).all(), "a mask is empty")
+    masks = [mask for mask in found.mask if mask is not None]
+    expect(drawn(masks, height, width).any(axis=(1, 2)).all(), "a mask is empty")
 
 
 def scores_reach_the_minimum(detector: Detector) -> None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from autolabel.ops.masks import decode
+
 
 class ContractError(AssertionError):
     """Something does not do what is promised of its kind."""
@@ -17,3 +24,15 @@ def expect(promise: object, what_is_wrong: str) -> None:
     """
     if not promise:
         raise ContractError(what_is_wrong)
+
+
+def drawn(masks: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Return masks as pixels, bool (n, height, width).
+
+    Raises:
+        ContractError: one is not of that size.
+    """
+    try:
+        return decode(masks, height, width)
+    except ValueError as e:
+        raise ContractError(f"a mask is not of {width} × {height} pixels: {e}") from e

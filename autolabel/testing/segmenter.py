@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from autolabel import registry
 from autolabel.models.base import Segmented, Segmenter
-from autolabel.ops.masks import areas, decode
+from autolabel.ops.masks import areas
 from autolabel.testing.batches import SCORES_WITHIN, Photo, blobs, orders, photos
-from autolabel.testing.expect import expect
+from autolabel.testing.expect import drawn, expect
 
 BOXES = np.array([[4, 4, 30, 40], [50, 10.5, 90, 60], [0, 0, 96, 64], [10, 50, 18, 60]], np.float32)
 
@@ -52,7 +52,7 @@ def segment(
     count, size = len(prompts), image.shape[:2]
     expect(len(found.masks) == count, f"{len(found.masks)} masks of {count} boxes")
     expect(all(isinstance(mask, bytes) for mask in found.masks), "a mask is not bytes")
-    shape = decode(found.masks, *size).shape
+    shape = drawn(found.masks, *size).shape
     expect(shape == (count, *size), f"masks of {shape}, not {(count, *size)}")
     for figures in (found.iou, found.stability):
         expect(figures.dtype == np.float32, f"figures are {figures.dtype}, not float32")
@@ -81,7 +81,7 @@ def boxes_at_once(segmenter: Segmenter) -> None:
                 alone = segment(segmenter, image, boxes[i], multimask=multimask)
                 moved = abs(float(alone.iou[0] - together.iou[i]))
                 expect(moved < 1e-4, f"among {count} boxes an IoU moves by {moved}")
-                first, second = decode([alone.masks[0], together.masks[i]], *image.shape[:2])
+                first, second = drawn([alone.masks[0], together.masks[i]], *image.shape[:2])
                 share = np.mean(first != second)  # a pixel at the very edge may move
                 expect(share < 0.005, f"among {count} boxes {share:.1%} of the pixels change")
 
@@ -120,7 +120,7 @@ def photos_stay_as_they_are(segmenter: Segmenter) -> None:
 
 def masks_say_something(segmenter: Segmenter) -> None:
     """Masks are neither empty nor full; else the other checks show nothing."""
-    share = decode(segment(segmenter, photo(), BOXES).masks, 64, 96).mean()
+    share = drawn(segment(segmenter, photo(), BOXES).masks, 64, 96).mean()
     expect(0.01 < share < 0.99, f"masks take {share:.1%} of the photo; other weights show more")
 
 
