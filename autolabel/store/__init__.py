@@ -9,8 +9,10 @@ complete. Who reads a layer goes on reading what was there when he began.
 
 from __future__ import annotations
 
+from autolabel.store.binding import changes, is_current, read_note
 from autolabel.store.counts import Counts
 from autolabel.store.files import REFUSED, not_writable, write_atomic
+from autolabel.store.folder_swap import FolderSwap
 from autolabel.store.layer import EMBED, STUDENT, Layer, bound_to
 from autolabel.store.manifest import Manifest
 from autolabel.store.states import LayerState
@@ -22,12 +24,16 @@ __all__ = [
     "REFUSED",
     "STUDENT",
     "Counts",
+    "FolderSwap",
     "Layer",
     "LayerState",
     "LayerUpdate",
     "Manifest",
     "Workspace",
     "bound_to",
+    "changes",
+    "is_current",
     "not_writable",
+    "read_note",
     "write_atomic",
 ]

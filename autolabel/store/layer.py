@@ -26,6 +26,7 @@ from autolabel.store.validate import LARGEST_MANIFEST, SHARD, check_uris, manife
 from autolabel.store.vectors import from_vector_table, to_vector_table
 from autolabel.types import Record, from_table, is_unread, to_table
 
+MANIFEST = "manifest.json"
 SOURCE_DIGEST = b"autolabel.source"
 UNREADABLE = "unreadable"
 """The `source_digest` of a shard that is damaged, which fits no source."""
@@ -94,7 +95,7 @@ class Layer:
     @property
     def exists(self) -> bool:
         """Whether there is a manifest; shards without one are leftovers and do not count."""
-        return (self.path / "manifest.json").is_file()
+        return (self.path / MANIFEST).is_file()
 
     @property
     def manifest(self) -> Manifest:
@@ -106,7 +107,7 @@ class Layer:
         return self._snapshot.manifest if self._snapshot is not None else self._parse(None)
 
     def _parse(self, folder: int | None) -> Manifest:
-        path = self.path / "manifest.json"
+        path = self.path / MANIFEST
         try:
             stat = path.stat() if folder is None else os.stat(path.name, dir_fd=folder)
             key = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
@@ -139,7 +140,7 @@ class Layer:
                 f"{self.name}/ cannot note {shown.decode()}…: the path is not UTF-8",
                 hint="rename that folder, or where its name is UTF-8: export LC_ALL=C.UTF-8",
             ) from e
-        write_atomic(self.path / "manifest.json", data)
+        write_atomic(self.path / MANIFEST, data)
 
     def note_shards(self) -> None:
         """Note in the manifest the digests of the shards that are there."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autolabel.errors import AutolabelError
-from autolabel.store.files import not_writable, retire, share, sync_folder
-from autolabel.store.layer import Layer
+from autolabel.store.files import not_writable, share
+from autolabel.store.folder_swap import FolderSwap
+from autolabel.store.layer import MANIFEST, Layer
 from autolabel.store.manifest import Manifest
 
 Redo = Callable[[Layer, Collection[int]], Collection[int]]
@@ -124,7 +125,7 @@ class LayerUpdate:
                 if self.on_trial and self.final.manifest.changes_to(self.manifest):
                     return self.layer
                 self._carry_over()
-                swap(self.layer, self.final)
+                swap_of(self.final).publish()
         except OSError as e:
             raise not_writable(self.layer.path, e) from e
         return self.final
@@ -187,24 +188,11 @@ def _fitting(layer: Layer, wanted: Mapping[int, str]) -> frozenset[int]:
     )
 
 
-def swap(layer: Layer, final: Layer) -> None:
-    """Put a complete successor in the place of the layer before; who reads that one goes on.
+def swap_of(final: Layer) -> FolderSwap:
+    """Return the swap that replaces a layer; a successor with all its shards is whole."""
 
-    Raises:
-        OSError: it cannot be written.
-    """
-    old = final.path.with_name(f".{final.path.name}.old")
-    if final.path.exists():
-        final.path.rename(old)
-    layer.path.rename(final.path)
-    sync_folder(final.path.parent)
-    put_away(old)
+    def is_whole(path: Path) -> bool:
+        successor = Layer(path, final.name)
+        return successor.exists and len(successor.shards()) >= successor.manifest.shards
 
-
-def put_away(old: Path) -> None:
-    """Delete a replaced folder; one that is still read gets a name for the next `lock` to clear."""
-    if old.exists() and not retire(old):
-        name = old.name.removesuffix(".old")
-        taken = {path.name for path in old.parent.glob(f"{name}.gone-*")}
-        free = next(n for n in range(len(taken) + 1) if f"{name}.gone-{n}" not in taken)
-        old.rename(old.with_name(f"{name}.gone-{free}"))
+    return FolderSwap(final.path, MANIFEST, is_whole)

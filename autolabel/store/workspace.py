@@ -13,11 +13,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from autolabel.errors import AutolabelError
-from autolabel.store.files import not_writable, retire, write_atomic
+from autolabel.store.files import not_writable, write_atomic
+from autolabel.store.folder_swap import FolderSwap, unsettled_in
 from autolabel.store.layer import EMBED, STUDENT, Layer
 from autolabel.store.manifest import Manifest
 from autolabel.store.states import LayerState, states_of
-from autolabel.store.update import LayerUpdate, Redo, plan_update, put_away, redo_nothing, swap
+from autolabel.store.update import LayerUpdate, Redo, plan_update, redo_nothing, swap_of
 from autolabel.store.validate import check_folder, check_sources
 
 GROUPS = (EMBED, STUDENT)
@@ -47,8 +48,8 @@ class Workspace:
 
     def layer(self, name: str) -> Layer:
         """The layer of that name, which need not exist."""
-        layer = Layer(self.path / name, name)
-        if not layer.exists and layer.path.with_name(f".{layer.path.name}.old").exists():
+        layer = self._layer(name)
+        if not layer.exists and swap_of(layer).is_half_done:
             self._settle()
         return layer
 
@@ -187,25 +188,16 @@ class Workspace:
         for pattern in (".*.tmp", "*/.*.tmp", *(f"{group}/*/.*.tmp" for group in GROUPS)):
             for stray in self.path.glob(pattern):
                 stray.unlink(missing_ok=True)
-        for old in self._beside(".*.old"):
-            final = old.with_name(old.name[1:-4])
-            if not (final / "manifest.json").is_file():
-                fresh = self._next(final.relative_to(self.path).as_posix())
-                with suppress(OSError):
-                    final.rmdir()
-                (fresh.path if _is_whole(fresh) else old).rename(final)
-            put_away(old)
-        for gone in self._beside(".*.gone-*"):
-            retire(gone)
+        for swap in self._unsettled():
+            swap.recover()
 
-    def _beside(self, pattern: str) -> list[Path]:
-        """The hidden folders of that pattern beside layers."""
-        inside = [path for group in GROUPS for path in self.path.glob(f"{group}/{pattern}")]
-        return [*self.path.glob(pattern), *inside]
+    def _unsettled(self) -> list[FolderSwap]:
+        """Return the swaps of layers that have left something."""
+        finals = [path for group in ("", *GROUPS) for path in unsettled_in(self.path / group)]
+        return [swap_of(self._layer(path.relative_to(self.path).as_posix())) for path in finals]
 
     def _half_swapped(self) -> bool:
-        olds = self._beside(".*.old")
-        return any(not (old.with_name(old.name[1:-4]) / "manifest.json").is_file() for old in olds)
+        return any(swap.is_half_done for swap in self._unsettled())
 
     def _settle(self) -> None:
         """Let a swap come to its end, whether it is under way or was killed; readers lock nothing.
@@ -219,9 +211,11 @@ class Workspace:
                 self._recover()
             time.sleep(0.02)
 
+    def _layer(self, name: str) -> Layer:
+        return Layer(self.path / name, name)
+
     def _next(self, name: str) -> Layer:
-        path = self.path / name
-        return Layer(path.with_name(f".{path.name}.next"), name)
+        return Layer(swap_of(self._layer(name)).next, name)
 
     def plan_update(
         self,
@@ -281,10 +275,5 @@ class Workspace:
         final = self.layer(layer.name)
         layer.note_shards()
         if layer.path != final.path:
-            swap(layer, final)
+            swap_of(final).publish()
         return final
-
-
-def _is_whole(layer: Layer) -> bool:
-    """Whether a successor was complete when its swap began."""
-    return layer.exists and len(layer.shards()) >= layer.manifest.shards

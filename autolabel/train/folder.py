@@ -1,8 +1,8 @@
 """The folder of one student: how its training goes on after a kill, and how it is replaced.
 
 A training works in ``train/NAME``, or in ``train/.NAME.next`` while a complete student has that
-place, and moves there when it is complete. ``run.json`` says what a folder is before anything else
-is written to it, and goes last where a folder is removed. All that is needed to go on lies in one
+place, and is swapped in when it is complete. ``run.json`` says what a folder is before anything
+else is written to it. All that is needed to go on lies in one
 file, written atomically at the end of each epoch.
 """
 
@@ -20,8 +20,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from autolabel.errors import AutolabelError
-from autolabel.reading import read_json
-from autolabel.store import not_writable, write_atomic
+from autolabel.store import (
+    FolderSwap,
+    changes,
+    is_current,
+    not_writable,
+    read_note,
+    write_atomic,
+)
 
 COMPLETE, UNFINISHED = "complete", "unfinished"
 RUN, METRICS, LOG, BEST, LAST = "run.json", "metrics.csv", "train.log", "best.pt", "last.pt"
@@ -29,15 +35,12 @@ STATE = "state.pt"
 """What an unfinished training goes on from."""
 DATASET = "dataset"
 """Folder of the exported images, while training lasts."""
+_SAID = {"labels": "other labels"}
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """``run.json``; empty where there is none or it is damaged."""
-    try:
-        run = read_json(folder / RUN)
-    except (OSError, ValueError):
-        return {}
-    return run if isinstance(run, dict) else {}
+    """Return what ``run.json`` notes; empty where there is none or it is damaged."""
+    return read_note(folder / RUN)
 
 
 def threshold_of(run: Mapping[str, Any]) -> float | None:
@@ -68,11 +71,15 @@ def write_metrics(folder: Path, rows: Sequence[Mapping[str, float | int | None]]
 def is_complete(
     folder: Path, binding: Mapping[str, Any] | None = None, *, request: str | None = None
 ) -> bool:
-    """Whether a whole training is there, made from just this (or from anything)."""
-    run = read_run(folder)
-    whole = run.get("state") == COMPLETE and (folder / BEST).is_file()
-    asked = {"binding": binding, "request": request}
-    return whole and all(run.get(key) == value for key, value in asked.items() if value is not None)
+    """Say whether a whole training is there, made from just this (or from anything)."""
+    asked = {"state": COMPLETE, "binding": binding, "request": request}
+    wanted = {key: value for key, value in asked.items() if value is not None}
+    return is_current(folder / RUN, wanted) and (folder / BEST).is_file()
+
+
+def swap_of(final: Path) -> FolderSwap:
+    """Return the swap that replaces a student; a successor that is complete is whole."""
+    return FolderSwap(final, RUN, is_complete)
 
 
 @contextmanager
@@ -93,7 +100,7 @@ def held(final: Path) -> Iterator[None]:
     except OSError as e:
         raise not_writable(final.parent, e) from e
     try:
-        _recover(final)
+        swap_of(final).recover()
         yield
     finally:
         lock.release()
@@ -101,20 +108,9 @@ def held(final: Path) -> Iterator[None]:
 
 def tidy(final: Path) -> None:
     """Remove what a kill left beside or in a complete student; does nothing where that fails."""
-    litter = [final / STATE, *(_beside(final, kind) for kind in ("old", "gone"))]
-    if any(path.exists() for path in litter):
+    if (final / STATE).exists() or swap_of(final).has_left_something:
         with suppress(AutolabelError, OSError), held(final):
             (final / STATE).unlink(missing_ok=True)
-
-
-def _recover(final: Path) -> None:
-    """Finish or undo what a kill left half moved or half removed."""
-    shutil.rmtree(_beside(final, "gone"), ignore_errors=True)
-    old, fresh = _beside(final, "old"), _beside(final, "next")
-    if old.exists():
-        if not final.exists():
-            (fresh if is_complete(fresh) else old).rename(final)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def begin(final: Path, binding: Mapping[str, Any], *, overwrite: bool) -> Path:
@@ -127,12 +123,11 @@ def begin(final: Path, binding: Mapping[str, Any], *, overwrite: bool) -> Path:
         AutolabelError: the folder holds other work, an epoch at least, and `overwrite` is False.
         OSError: it cannot be written.
     """
-    fresh = _beside(final, "next")
-    run = read_run(final)
+    swap, run = swap_of(final), read_run(final)
     if run.get("binding") != binding:
         learned = run.get("state") == COMPLETE or (final / STATE).exists()
         if run and learned and not overwrite:
-            changed = "; ".join(differences(run.get("binding") or {}, binding))
+            changed = "; ".join(changes(run.get("binding") or {}, binding, _SAID))
             raise AutolabelError(
                 f"{final.parent.name}/{final.name} was trained with {changed}",
                 hint="pass --overwrite to train it anew, or --name for another one",
@@ -142,9 +137,9 @@ def begin(final: Path, binding: Mapping[str, Any], *, overwrite: bool) -> Path:
                 f"{final} holds files, but no {RUN} that says what they are",
                 hint="move that folder away, or pass --name for another one",
             )
-    folder = fresh if run.get("state") == COMPLETE else final
-    if folder.exists() and read_run(folder).get("binding") != binding:
-        _discard(folder, final)
+    folder = swap.next if run.get("state") == COMPLETE else final
+    if folder.exists() and not is_current(folder / RUN, {"binding": binding}):
+        swap.discard(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not read_run(folder):
         write_run(folder, {"state": UNFINISHED, "binding": binding})
@@ -156,13 +151,6 @@ def _is_foreign(folder: Path) -> bool:
     return folder.exists() and any(
         not (p.name.startswith(".") and RUN in p.name and p.is_file()) for p in folder.iterdir()
     )
-
-
-def _discard(folder: Path, final: Path) -> None:
-    """Remove a folder so that a kill never leaves a part of it under its name."""
-    gone = _beside(final, "gone")
-    folder.rename(gone)
-    shutil.rmtree(gone)
 
 
 def finish(folder: Path, final: Path, run: Mapping[str, Any]) -> None:
@@ -183,30 +171,8 @@ def settle(folder: Path, final: Path) -> None:
         OSError: something cannot be moved.
     """
     (folder / STATE).unlink(missing_ok=True)
-    if folder == final:
-        shutil.rmtree(_beside(final, "next"), ignore_errors=True)
-        return
-    old = _beside(final, "old")
-    if final.exists():
-        final.rename(old)
-    folder.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between two bindings, in words: ``epochs 10, not 20``."""
-    flat_old, flat_new = _flat(old), _flat(new)
-    keys = [k for k in flat_old | flat_new if flat_old.get(k) != flat_new.get(k)]
-    return [
-        "other labels" if k == "labels" else f"{k} {flat_old.get(k)}, not {flat_new.get(k)}"
-        for k in keys
-    ]
-
-
-def _flat(binding: Mapping[str, Any]) -> dict[str, Any]:
-    rest = {k: v for k, v in binding.items() if k != "settings"}
-    return {**(binding.get("settings") or {}), **rest}
-
-
-def _beside(final: Path, kind: str) -> Path:
-    return final.with_name(f".{final.name}.{kind}")
+    swap = swap_of(final)
+    if folder != final:
+        swap.publish()
+    elif swap.next.exists():
+        swap.discard(swap.next)

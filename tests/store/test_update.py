@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from autolabel.errors import AutolabelError
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 from tests.conftest import Run, make_photos
+from tests.store.kills import killed_at
 
 
 def rows(tag: str, count: int = 2) -> list[Record]:
@@ -130,35 +130,6 @@ def test_resumed_and_uninterrupted_runs_give_the_same_bytes(
 
 
 # -- kills ------------------------------------------------------------------------------------
-
-_CALLS = ("replace", "rename", "fsync", "unlink", "link", "rmdir", "mkdir")
-
-
-class Killed(BaseException):
-    """Nothing changes on disk from here on."""
-
-
-def killed_at(step: int, work: Callable[[], object]) -> bool:
-    """Do the work as if killed right before its `step`-th change on disk; was it?"""
-    left = [step]
-
-    def dying(call: Callable[..., object]) -> Callable[..., object]:
-        def counted(*args: object, **kwargs: object) -> object:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-            return call(*args, **kwargs)
-
-        return counted
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in _CALLS:
-            patch.setattr(os, name, dying(getattr(os, name)))
-        try:
-            work()
-        except Killed:
-            return True
-    return False
 
 
 @pytest.mark.parametrize("change", ["settings", "source"])
