@@ -6,12 +6,13 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autolabel import __version__
+from autolabel import __version__, store
 from autolabel.config import ExportConfig
-from autolabel.datasets.folder import check_free, is_published, publish, staged
+from autolabel.datasets.folder import check_free, dataset_files
 from autolabel.datasets.image_copies import ChangedError, Link, place_image
 from autolabel.datasets.known import exports_of, note_export
 from autolabel.datasets.layouts import LAYOUTS, Exportable, Wanted
@@ -91,8 +92,9 @@ def export(
     wanted = Wanted(ontology.names, task.masks, config.coco_masks == "polygon")
     plan = _plan(layer, root, config)
     _check_classes(workspace, layer, ontology)
+    place, check = dataset_files(out), partial(check_free, out, layout.items, config.format)
     try:
-        with staged(out, layout.items, config.format) as staging:
+        with place.staged(check) as staging:
             built = _place(layer, root, plan, staging, config.link)
             files = [
                 f"images/{s}/{i.stem}{i.suffix}" for s in built.splits for i in built.splits[s]
@@ -112,7 +114,7 @@ def export(
                 "to_retry": len(done.problems),
                 "files": files,
             }
-            publish(out, marker)
+            place.publish(marker)
             note_export(workspace, out)
     except OSError as e:
         raise not_writable(out, e) from e
@@ -146,8 +148,8 @@ def is_current(
 
     An export that had to leave images out because they were missing is never current.
     """
-    binding = _binding(workspace, layer, ontology, config)
-    return is_published(Path(config.out), {"binding": binding, "to_retry": 0})
+    wanted = {"binding": _binding(workspace, layer, ontology, config), "to_retry": 0}
+    return store.is_current(Path(config.out), wanted, lambda out: dataset_files(out).whole_note())
 
 
 def _binding(

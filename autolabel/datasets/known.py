@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from autolabel.datasets.folder import MARKER, is_published, read_marker
+from autolabel.datasets.folder import MARKER, dataset_files
 from autolabel.errors import AutolabelError
 from autolabel.reading import parse_json, read_regular
 from autolabel.store import Workspace
@@ -30,19 +30,20 @@ def note_export(workspace: Workspace, out: Path) -> None:
 
 
 def exports_of(workspace: Workspace) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The folder of each export that is still there, and what it notes of itself.
+    """Yield the folder of each export that is still there, and what it notes of itself.
 
     `whole` is added to the note: whether every file of it is there.
     """
     within = (path.parent for path in sorted(workspace.path.glob(f"export/*/{MARKER}")))
     noted = (workspace.path / name for name in _noted(workspace))
     for out in {path.resolve(): path for path in (*within, *noted)}.values():
+        files = dataset_files(out)
         try:
-            marker = read_marker(out)
+            marker = files.noted()
         except AutolabelError:
             continue
         if marker is not None:
-            yield out, {**marker, "whole": is_published(out, {})}
+            yield out, {**marker, "whole": bool(files.whole_note())}
 
 
 def _unlinked(path: str, flags: int) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from autolabel.store.binding import changes, is_current, read_note
 from autolabel.store.counts import Counts
+from autolabel.store.file_set import FileSet
 from autolabel.store.files import REFUSED, not_writable, write_atomic
 from autolabel.store.folder_swap import FolderSwap
 from autolabel.store.layer import EMBED, STUDENT, Layer, bound_to
@@ -24,6 +25,7 @@ __all__ = [
     "REFUSED",
     "STUDENT",
     "Counts",
+    "FileSet",
     "FolderSwap",
     "Layer",
     "LayerState",

@@ -24,7 +24,7 @@ from PIL import Image
 import autolabel.datasets.export as export_room
 from autolabel.config import EngineConfig, ExportConfig, IngestConfig
 from autolabel.datasets.export import Exported, export, is_current
-from autolabel.datasets.folder import MARKER, STAGING
+from autolabel.datasets.folder import MARKER, STAGING, dataset_files
 from autolabel.datasets.ground_truth import read_ground_truth
 from autolabel.datasets.names import tidy_stem, unique_stems, val_images
 from autolabel.errors import AutolabelError
@@ -846,10 +846,8 @@ def test_the_same_labels_give_the_same_bytes(made: Fixture) -> None:
 
 
 def test_a_second_export_into_the_same_folder_waits_for_nobody(made: Fixture) -> None:
-    from autolabel.datasets.folder import staged
-
     with (
-        staged(made.out, ("images",), "coco"),
+        dataset_files(made.out).staged(lambda: None),
         pytest.raises(AutolabelError, match="another export"),
     ):
         made.export()
