@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from autolabel import __version__
+from autolabel import __version__, store
 from autolabel.config import ReportConfig
 from autolabel.errors import UsageError
 from autolabel.metrics.result import RESULT
@@ -20,6 +20,10 @@ from autolabel.report.page.render import render
 from autolabel.store import Layer, Workspace, not_writable, write_atomic
 
 __all__ = ["ReportResult", "is_current", "write_report"]
+
+LAST_LINE = "last line"
+MARK = "<!-- made of {} -->\n"
+"""The last line of a page, with the SHA-256 of what it was made of."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,18 @@ def write_report(
 
 def is_current(workspace: Workspace, layer: Layer, config: ReportConfig) -> Path | None:
     """The page, where it is just what `write_report` would write now from the same photos."""
-    out, mark = _out(workspace, config), _mark(workspace, layer, config)
+    out, binding = _out(workspace, config), {LAST_LINE: _mark(workspace, layer, config)}
+    return out if store.is_current(out, binding, _read_last_line) else None
+
+
+def _read_last_line(page: Path) -> dict[str, bytes]:
+    """Return as much of a page's end as a mark has, which is what it is bound to."""
     try:
-        with out.open("rb") as file:
-            file.seek(-len(mark), os.SEEK_END)
-            return out if file.read() == mark else None
+        with page.open("rb") as file:
+            file.seek(-len(MARK.format("0" * 64)), os.SEEK_END)
+            return {LAST_LINE: file.read()}
     except OSError:
-        return None
+        return {}
 
 
 def _out(workspace: Workspace, config: ReportConfig) -> Path:
@@ -95,4 +104,4 @@ def _mark(workspace: Workspace, layer: Layer, config: ReportConfig) -> bytes:
     files = (RESULT, "pipeline.yaml")
     for path in (*(workspace.path / f for f in files), *workspace.path.glob("train/*/run.json")):
         sha.update(path.read_bytes() if path.is_file() else b"-")
-    return f"<!-- made of {sha.hexdigest()} -->\n".encode()
+    return MARK.format(sha.hexdigest()).encode()

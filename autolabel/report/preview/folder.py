@@ -24,7 +24,8 @@ class Pictures:
     """A folder to save pictures in; those of an earlier preview go once the new ones are there.
 
     A note beside them says which they are, before they are written, so that `ingest` never takes
-    them for photos.
+    them for photos. Each picture is good without the others, and nobody asks whether a preview is
+    current: so they are replaced one by one, not together as `store.FileSet` replaces an export.
 
     Attributes:
         files: names of what was saved.
