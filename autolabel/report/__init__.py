@@ -15,6 +15,7 @@ from autolabel.config import ReportConfig
 from autolabel.errors import UsageError
 from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
+from autolabel.reading import read_regular
 from autolabel.report.page.context import read_context
 from autolabel.report.page.render import render
 from autolabel.store import Layer, Workspace, not_writable, write_atomic
@@ -103,5 +104,8 @@ def _mark(workspace: Workspace, layer: Layer, config: ReportConfig) -> bytes:
     sha.update(f"{root} {root.is_dir()}".encode())
     files = (RESULT, "pipeline.yaml")
     for path in (*(workspace.path / f for f in files), *workspace.path.glob("train/*/run.json")):
-        sha.update(path.read_bytes() if path.is_file() else b"-")
+        try:
+            sha.update(read_regular(path))
+        except OSError:
+            sha.update(b"-")
     return MARK.format(sha.hexdigest()).encode()

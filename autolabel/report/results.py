@@ -7,6 +7,7 @@ whatever is missing is None or empty, and a note says what is wrong.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from autolabel.errors import AutolabelError
 from autolabel.metrics.result import EntryResult, Evaluation, read_result
-from autolabel.reading import read_json
+from autolabel.reading import read_json, read_regular
 
 LABELS, STUDENT = ("labels", "teacher"), ("student",)
 """Kinds of what was measured, the one that is shown first."""
@@ -27,6 +28,10 @@ def last_of(measured: Evaluation | None, kinds: Sequence[str]) -> EntryResult | 
         if rows:
             return rows[-1]
     return None
+
+
+_LARGEST = 2**24
+"""Bytes of what is read of a training; a million epochs take a tenth of that a column."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,11 @@ class Training:
     name: str
     run: dict[str, Any]
     epochs: dict[str, list[float]] = field(default_factory=dict)
+
+    def part(self, key: str) -> dict[str, Any]:
+        """Return a mapping that run.json holds; empty where it holds none of that name."""
+        found = self.run.get(key)
+        return found if isinstance(found, dict) else {}
 
 
 def read_measured(path: Path) -> tuple[Evaluation | None, str]:
@@ -60,7 +70,7 @@ def read_trainings(folder: Path) -> tuple[list[Training], list[str]]:
     notes: list[str] = []
     for path in sorted(folder.glob("[!.]*/run.json")):
         try:
-            run = read_json(path)
+            run = read_json(path, _LARGEST)
             if not isinstance(run, dict):
                 raise ValueError
             found.append(Training(path.parent.name, run, _epochs(path.parent / "metrics.csv")))
@@ -71,10 +81,11 @@ def read_trainings(folder: Path) -> tuple[list[Training], list[str]]:
 
 def _epochs(path: Path) -> dict[str, list[float]]:
     """Columns of numbers; a last line that was cut off is left out."""
-    if not path.is_file():
+    try:
+        text = read_regular(path, _LARGEST).decode("utf-8")
+    except FileNotFoundError:
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
+    rows = list(csv.reader(io.StringIO(text, newline="")))
     if not rows:
         return {}
     names = [name.strip() for name in rows[0]]

@@ -10,7 +10,7 @@ from autolabel.config import ReportConfig
 from autolabel.report import write_report
 from autolabel.stages.history import ontology_of
 from tests.report import browser, made
-from tests.report.test_report import PHOTO, SCRIPT
+from tests.report.pages import PHOTO, SCRIPT
 
 CONTRAST = """
 [...document.querySelectorAll('p, li, td, th, figcaption, summary, caption, dd, dt, a, small')]

@@ -8,9 +8,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from autolabel import __version__
 from autolabel.metrics.result import Evaluation
+from autolabel.reading import LARGEST_YAML, read_regular
 from autolabel.report.results import Training
 from autolabel.stages.history import commands, train_command
 from autolabel.store import Layer, Workspace
@@ -34,8 +36,7 @@ def read_provenance(
     """Read when and by what the layer, the students and the last evaluation were made."""
     lines = commands(workspace, layer)
     for training in trainings:
-        settings = training.run.get("settings")
-        if isinstance(settings, dict):
+        if isinstance(settings := training.run.get("settings"), dict):
             lines.append(train_command(workspace, settings))
     home = str(workspace.path)
     if measured is not None:
@@ -47,10 +48,17 @@ def read_provenance(
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    pipeline = workspace.path / "pipeline.yaml"
     return Provenance(
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         versions=versions,
         commands=tuple(lines),
-        pipeline=pipeline.read_text("utf-8", "replace") if pipeline.is_file() else "",
+        pipeline=_text(workspace.path / "pipeline.yaml"),
     )
+
+
+def _text(path: Path) -> str:
+    """Return what a file holds; nothing where it is missing or no pipeline is so large."""
+    try:
+        return read_regular(path, LARGEST_YAML).decode("utf-8", "replace")
+    except OSError:
+        return ""

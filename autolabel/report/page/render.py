@@ -58,7 +58,7 @@ def render(context: ReportContext) -> str:
         curves=_curves(measured) if measured else [],
         timed=timed(measured.speed.model_dump()) if measured and measured.speed else "",
         judged=[row for kind in (LABELS, STUDENT) if (row := last_of(measured, kind))],
-        learning=[(t, learning_curves(t), about_training(t.run)) for t in context.trainings],
+        learning=[(t, learning_curves(t), about_training(t)) for t in context.trainings],
     )
 
 

@@ -37,12 +37,14 @@ def learning_curves(training: Training) -> list[tuple[Plot, list[str]]]:
 _SHARES: tuple[str, ...] = ("ap50", "ap", "precision", "recall", "mask_ap50")
 
 
-def about_training(run: dict[str, Any]) -> list[tuple[str, str]]:
+def about_training(training: Training) -> list[tuple[str, str]]:
     """Put in words what run.json says; what it leaves out is left out."""
+    run = training.run
     said = [(name, run.get(key)) for key, name in _TRAINING.items()]
     told = [(name, value(v)) for name, v in said if v not in (None, "", [], {})]
-    changed = changed_settings(TrainConfig, _mapping(run, "settings"))
-    if len(held := changed.get("holdout") or ()) > 2:  # `run` names every photo that is measured on
+    changed = changed_settings(TrainConfig, training.part("settings"))
+    held = changed.get("holdout")
+    if isinstance(held, list) and len(held) > 2:  # `run` names every photo that is measured on
         changed["holdout"] = f"{len(held)} photos"
     options = ", ".join(f"{k}: {value(v)}" for k, v in changed.items())
     told += [("options", options)] if options else []
@@ -50,9 +52,10 @@ def about_training(run: dict[str, Any]) -> list[tuple[str, str]]:
         epochs = run["resumed_from"]
         listed = epochs if isinstance(epochs, list) else [epochs]
         told.append(("resumed", f"was stopped and went on from epoch {_and(listed)}"))
-    parts = [f"{count} {reason}" for reason, count in _mapping(run, "skipped").items() if count]
+    parts = [f"{count} {reason}" for reason, count in training.part("skipped").items() if count]
     told += [("not learned from", ", ".join(parts))] if parts else []
-    told += [("operating threshold", known)] if (known := _threshold(run)) else []
+    if known := _threshold(training.part("threshold")):
+        told.append(("operating threshold", known))
     if isinstance(run.get("seconds"), int | float):
         told.append(("time", minutes(run["seconds"])))
     return told
@@ -72,20 +75,14 @@ _TRAINING = {
 }
 
 
-def _threshold(run: dict[str, Any]) -> str:
+def _threshold(chosen: dict[str, Any]) -> str:
     """Say from which score the detector is used, and its F1 there by the machine's labels."""
-    chosen = _mapping(run, "threshold")
     score, f1 = chosen.get("score"), chosen.get("f1")
     if not isinstance(score, int | float):
         return ""
     if not isinstance(f1, int | float):
         return f"{score:g}, as {chosen.get('why', 'none could be chosen')}"
     return f"{score:g}, chosen on the photos set aside (F1 {f1:.3f} there)"
-
-
-def _mapping(run: dict[str, Any], key: str) -> dict[str, Any]:
-    found = run.get(key)
-    return found if isinstance(found, dict) else {}
 
 
 def _and(items: Sequence[Any]) -> str:
