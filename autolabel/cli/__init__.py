@@ -13,7 +13,8 @@ from typer.exceptions import TyperException
 
 from autolabel.cli.commands import app
 from autolabel.cli.screen import message, problem
-from autolabel.errors import AutolabelError, suggest
+from autolabel.config import suggest
+from autolabel.errors import AutolabelError
 
 
 def main(arguments: list[str] | None = None) -> None:

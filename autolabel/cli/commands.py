@@ -37,8 +37,9 @@ from autolabel.config import (
     ReportConfig,
     TrainConfig,
     load_pipeline,
+    suggest,
 )
-from autolabel.errors import AutolabelError, UsageError, suggest
+from autolabel.errors import AutolabelError, UsageError
 
 if TYPE_CHECKING:
     from autolabel.stages.running import StageResult
@@ -377,7 +378,9 @@ def run(
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(metavar="STEP", help="Stop after this step.", autocompletion=choices(*STEPS)),
+        typer.Option(
+            metavar="STEP", help="Stop after this step.", autocompletion=choices(lambda: STEPS)
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done and why; write nothing.")

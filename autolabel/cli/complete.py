@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import typer
@@ -14,11 +14,11 @@ Offer = Callable[[typer.Context, str], list[str]]
 """(context, what is typed so far) -> what it may become."""
 
 
-def choices(*names: str) -> Offer:
-    """A fixed list."""
+def choices(names: Callable[[], Sequence[str]]) -> Offer:
+    """Offer the names that are known when Tab is pressed."""
 
     def offer(ctx: typer.Context, incomplete: str) -> list[str]:
-        return [name for name in names if name.startswith(incomplete)]
+        return [name for name in names() if name.startswith(incomplete)]
 
     return offer
 

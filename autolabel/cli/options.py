@@ -13,7 +13,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from autolabel.cli.complete import Offer, choices, offer_for
-from autolabel.config import Config, EngineConfig, build
+from autolabel.config import Config, EngineConfig, build, choices_of
 from autolabel.errors import UsageError
 
 
@@ -92,9 +92,9 @@ def _panel(model: type[Config], name: str) -> str | None:
 
 
 def _offer(model: type[Config], name: str) -> Offer | None:
-    annotation = model.model_fields[name].annotation
-    if typing.get_origin(annotation) is typing.Literal:
-        return choices(*typing.get_args(annotation))
+    field = model.model_fields[name]
+    if choices_of(field):
+        return choices(lambda: choices_of(field, plugins=True))
     return offer_for(model, name)
 
 
@@ -112,8 +112,8 @@ def _kind(field: FieldInfo) -> tuple[Any, str | None]:
         return list[str], "TEXT"
     if origin is dict:
         return list[str], "NAME=VALUE"
-    if origin is typing.Literal:
-        return str, "|".join(typing.get_args(annotation))
+    if named := choices_of(field):
+        return str, "|".join(named)
     if annotation in (int, float):
         return str, "INTEGER" if annotation is int else "NUMBER"
     return annotation, None if annotation is bool else "TEXT"

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic.fields import FieldInfo
 
 from autolabel.cli.options import flag_name
-from autolabel.config import Config, PipelineConfig, group_of
+from autolabel.config import Config, PipelineConfig, choices_of, group_of
 
 _HEAD = """\
 # Pipeline files
@@ -71,10 +71,7 @@ def _bounds(field: FieldInfo) -> str:
         for kind, (sign, attribute) in signs.items()
         if isinstance(mark, kind)
     ]
-    choices = typing.get_args(field.annotation)
-    if typing.get_origin(field.annotation) is typing.Literal:
-        found = [f"`{choice}`" for choice in choices]
-    return ", ".join(found)
+    return ", ".join([f"`{choice}`" for choice in choices_of(field)] or found)
 
 
 if __name__ == "__main__":

@@ -181,6 +181,7 @@ _LOST = {
     "boxes_as_outlines": "the masks of {} objects that have none: their boxes stand for them",
     "seams": "the separate outlines of {} masks of several parts or with holes: seams join them",
     "scores": "{} scores",
+    "empty_images": "{} images without objects",
     "evidence": "the evidence of {} objects",
     "rejected": "{} rejected objects",
 }
@@ -201,7 +202,7 @@ def exported(done: Any, as_json: bool, **also: int) -> None:
     message(f"task: {done.task}, {done.reason}")
     message(f"export: {', '.join(parts)} -> {done.out}")
     if done.lost:
-        lost = ", ".join(_LOST.get(what, what).format(n) for what, n in done.lost.items())
+        lost = ", ".join(_LOST.get(what, f"{{}} {what}").format(n) for what, n in done.lost.items())
         message(f"  not in these files: {lost}")
     for line in done.problems[:10]:
         message(f"  left out: {one_line(line)}")

@@ -4,7 +4,7 @@ A model's `settings` are what shapes a layer's content and so binds it; sources,
 engine options say only how or where, and are left out.
 """
 
-from autolabel.config.base import Config, build, group_of
+from autolabel.config.base import Config, build, choices_of, group_of, suggest
 from autolabel.config.evaluate import EvaluateConfig
 from autolabel.config.filter import FilterConfig
 from autolabel.config.pipeline import STEPS, PipelineConfig, load_pipeline
@@ -32,6 +32,8 @@ __all__ = [
     "ReportConfig",
     "TrainConfig",
     "build",
+    "choices_of",
     "group_of",
     "load_pipeline",
+    "suggest",
 ]

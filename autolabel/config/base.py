@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import typing
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import core_schema
 
 from autolabel import reading
-from autolabel.errors import AutolabelError, UsageError, suggest
+from autolabel.errors import AutolabelError, UsageError
+from autolabel.plugins import named
 
 
 class Config(BaseModel):
@@ -27,6 +32,44 @@ class Config(BaseModel):
     def settings(self) -> dict[str, Any]:
         """The options that shape the content, as JSON values."""
         return self.model_dump(mode="json", exclude=set(self.HOW))
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a text option whose choices are the names in a table that plugins add to.
+
+    Attributes:
+        names: ``module:function`` that returns the names; with ``plugins=False`` those of our own,
+            for which nothing is loaded. It is looked up when it is needed, as the rooms that hold
+            such tables know the config and not the other way round.
+    """
+
+    names: str
+
+    def choices(self, *, plugins: bool) -> tuple[str, ...]:
+        """Return the names, with those of plugins or without."""
+        listed: tuple[str, ...] = named(self.names)(plugins=plugins)
+        return listed
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def _checked(self, value: str) -> str:
+        if value in self.choices(plugins=False):
+            return value
+        known = self.choices(plugins=True)
+        if value not in known:
+            *others, last = map(repr, known)
+            raise ValueError(f"input should be {', '.join(others)} or {last}")
+        return value
+
+
+def choices_of(field: FieldInfo, *, plugins: bool = False) -> tuple[str, ...]:
+    """Return what an option may be, where that is one of some names; empty where it is not."""
+    if typing.get_origin(field.annotation) is typing.Literal:
+        return typing.get_args(field.annotation)
+    marks = [mark for mark in field.metadata if isinstance(mark, OneOf)]
+    return marks[0].choices(plugins=plugins) if marks else ()
 
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
@@ -47,6 +90,16 @@ def build(model: type[AnyConfig], values: Mapping[str, Any], *, flags: bool) -> 
         return model.model_validate(dict(values))
     except ValidationError as e:
         raise _usage_error(model, e, flags=flags) from None
+
+
+def suggest(word: str, known: Sequence[str], intro: str) -> str:
+    """A hint for a name that is not known: the nearest one, else all of them.
+
+    >>> suggest("promt", ["prompt", "model"], "the keys are")
+    "did you mean 'prompt'?"
+    """
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"{intro}: {', '.join(known)}"
 
 
 def scores_in_range(value: dict[str, float]) -> dict[str, float]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from autolabel.config.base import Config, as_list, read_yaml, scores_in_range
-from autolabel.errors import UsageError, suggest
+from autolabel.config.base import Config, OneOf, as_list, read_yaml, scores_in_range, suggest
+from autolabel.errors import UsageError
 from autolabel.ontology import Ontology
 from autolabel.reading import parse_json
 
@@ -214,7 +214,9 @@ class RefineConfig(Config):
 class ExportConfig(Config):
     """Which labels go where, in which format."""
 
-    format: Literal["coco", "yolo"] = Field("coco", description="Format of the dataset.")
+    format: Annotated[str, OneOf("autolabel.datasets.formats:written")] = Field(
+        "coco", description="Format of the dataset."
+    )
     out: str = Field(min_length=1, description="Folder to write; only our own files in it change.")
     from_layer: str | None = Field(
         None, alias="from", description="Layer to read; the newest with labels by default."

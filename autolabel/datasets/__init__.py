@@ -1,4 +1,8 @@
-"""Annotation formats, both ways: pure functions over text, bytes and dicts, without any I/O.
+"""Datasets: hand labels are read, auto labels are written, in formats that others read too.
 
-Boxes and names are converted here and nowhere else; inside autolabel they are `Objects`.
+- `base`, `formats`: what a format is, and the table; one file for each: `coco`, `yolo`, `voc`
+- reading: `ground_truth`, with `labelled` and `files` below it; `held_out`
+- writing: `export`, with `task`, `split`, `names` and `images`; `folder` and `known` publish it
+
+Boxes and names are converted in the formats and nowhere else; inside autolabel they are `Objects`.
 """

@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from autolabel import __version__, store
 from autolabel.config import ExportConfig
+from autolabel.datasets.base import Carries, ExportImage, WriteOptions, Writer
 from autolabel.datasets.folder import check_free, dataset_files
-from autolabel.datasets.image_copies import ChangedError, Link, place_image
+from autolabel.datasets.formats import writer_of
+from autolabel.datasets.images import ChangedError, Link, place_image
 from autolabel.datasets.known import exports_of, note_export
-from autolabel.datasets.layouts import LAYOUTS, Exportable, Wanted
-from autolabel.datasets.names import unique_stems, val_images
+from autolabel.datasets.names import unique_stems
+from autolabel.datasets.split import val_images
 from autolabel.datasets.task import Task, choose_task
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
@@ -87,21 +89,18 @@ def export(
         AutolabelError: there is nothing to export, a label is not in the ontology, the folder is in
             use for something else, or it cannot be written.
     """
-    out, root, layout = Path(config.out), workspace.source_root, LAYOUTS[config.format]
-    task = choose_task(layer, config.task)
-    wanted = Wanted(ontology.names, task.masks, config.coco_masks == "polygon")
-    plan = _plan(layer, root, config)
+    out, writer = Path(config.out), writer_of(config.format)
+    task = choose_task(layer, config.task, masks=writer.carries.masks)
+    options = WriteOptions(ontology.names, task.masks, config.coco_masks == "polygon")
+    plan = _plan(layer, workspace.source_root, config)
     _check_classes(workspace, layer, ontology)
-    place, check = dataset_files(out), partial(check_free, out, layout.items, config.format)
+    place, check = dataset_files(out), partial(check_free, out, writer.items, config.format)
     try:
         with place.staged(check) as staging:
-            built = _place(layer, root, plan, staging, config.link)
-            files = [
-                f"images/{s}/{i.stem}{i.suffix}" for s in built.splits for i in built.splits[s]
-            ]
-            written = layout.write(staging, built.splits, wanted)
-            files += written.files
-            done = _exported(out, plan, built, task, written.lost)
+            built = _place(layer, workspace.source_root, plan, writer, staging, config.link)
+            written = writer.write(staging, built.splits, options)
+            files = [image.path for images in built.splits.values() for image in images]
+            done = _exported(out, plan, built, task, writer.carries, written.lost)
             marker = {
                 "format": config.format,
                 "binding": _binding(workspace, layer, ontology, config),
@@ -112,7 +111,7 @@ def export(
                 "objects": done.objects,
                 "skipped": done.skipped,
                 "to_retry": len(done.problems),
-                "files": files,
+                "files": files + written.files,
             }
             place.publish(marker)
             note_export(workspace, out)
@@ -127,7 +126,7 @@ def _check_classes(workspace: Workspace, layer: Layer, ontology: Ontology) -> No
     unknown = sorted(kept - set(ontology.names))
     if unknown:
         raise AutolabelError(
-            f"{layer.name}/ is stale: it has labels of {unknown[0]!r}, which is no class any more",
+            f"{layer.name}/ is stale: it has labels of {unknown[0]!r}, no longer a class",
             hint=f"run autolabel {layer.name} {workspace.path} again",
         )
 
@@ -138,13 +137,13 @@ def check_place(out: Path, format_name: str) -> None:
     Raises:
         AutolabelError: it is not a folder, or its content is another's.
     """
-    check_free(out, LAYOUTS[format_name].items, format_name)
+    check_free(out, writer_of(format_name).items, format_name)
 
 
 def is_current(
     workspace: Workspace, layer: Layer, ontology: Ontology, config: ExportConfig
 ) -> bool:
-    """Whether the folder holds just what `export` would write now.
+    """Return whether the folder holds just what `export` would write now.
 
     An export that had to leave images out because they were missing is never current.
     """
@@ -155,7 +154,7 @@ def is_current(
 def _binding(
     workspace: Workspace, layer: Layer, ontology: Ontology, config: ExportConfig
 ) -> dict[str, Any]:
-    """What shapes the dataset, as JSON values."""
+    """Return what shapes the dataset, as JSON values."""
     return {
         **config.model_dump(mode="json", exclude={"out", "from_layer"}),
         "fingerprint": layer.fingerprint(),
@@ -194,47 +193,47 @@ def _unusable(record: Record, seen: dict[str, str]) -> str | None:
 
 @dataclass(frozen=True)
 class _Built:
-    """Images by split, and what went wrong with others."""
+    """Images by split, what went wrong with others, and what was counted on the way."""
 
-    splits: dict[str, list[Exportable]]
-    skipped: Counter[str]
-    problems: list[str]
-    empty_boxes: int
-    rejected: int
-    rewritten: int
+    splits: dict[str, list[ExportImage]]
+    skipped: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
 
-def _place(layer: Layer, root: Path, plan: _Plan, staging: Path, link: Link) -> _Built:
-    for split in plan.splits:
-        (staging / "images" / split).mkdir(parents=True)
-    splits: dict[str, list[Exportable]] = {split: [] for split in plan.splits}
-    skipped: Counter[str] = Counter()
-    problems: list[str] = []
-    waiting, empty, rejected, rewritten = dict(plan.stems), 0, 0, 0
+def _place(
+    layer: Layer, root: Path, plan: _Plan, writer: Writer, staging: Path, link: Link
+) -> _Built:
+    folders = {split: writer.images.format(split=split) for split in plan.splits}
+    for folder in folders.values():
+        (staging / folder).mkdir(parents=True, exist_ok=True)
+    built = _Built({split: [] for split in plan.splits})
+    waiting = dict(plan.stems)
     for record in layer.records():
         stem = waiting.pop(record.image_id, None) if record.usable else None
         if stem is None:
             continue
         split, source = plan.split(record.image_id), from_uri(record.uri, root)
         try:
-            target = staging / "images" / split / stem
+            target = staging / folders[split] / stem
             suffix, anew = place_image(source, record.image_id, target, link)
         except (ImageError, ChangedError) as e:
-            skipped[_reason(e)] += 1
-            problems.append(f"{record.uri}: {e}")
+            built.skipped[_reason(e)] += 1
+            built.problems.append(f"{record.uri}: {e}")
             continue
         clean = _with_area(record)
-        empty += len(record.objects.kept) - len(clean.objects)
-        rejected += int((~record.objects.keep).sum())
-        rewritten += anew
-        splits[split].append(Exportable(clean, stem, suffix))
-    if not any(splits.values()):
+        built.counts["empty_boxes"] += len(record.objects.kept) - len(clean.objects)
+        built.counts["rejected"] += int((~record.objects.keep).sum())
+        built.counts["rewritten"] += anew
+        built.splits[split].append(ExportImage(clean, folders[split], stem, suffix))
+    if not any(built.splits.values()):
         raise AutolabelError(
-            f"none of the {len(plan.stems)} images could be exported; {problems[0]}",
+            f"none of the {len(plan.stems)} images could be exported; {built.problems[0]}",
             hint="if the images have moved, say where they are now: --source-root DIR",
         )
-    filled = {split: images for split, images in splits.items() if images or split == "train"}
-    return _Built(filled, skipped, problems, empty, rejected, rewritten)
+    if not built.splits.get("val"):
+        built.splits.pop("val", None)
+    return built
 
 
 def _reason(error: ImageError | ChangedError) -> str:
@@ -244,7 +243,7 @@ def _reason(error: ImageError | ChangedError) -> str:
 
 
 def _with_area(record: Record) -> Record:
-    """The kept objects, their boxes within the image: trainers refuse what reaches beyond it."""
+    """Return the kept objects, boxes cut at the border: trainers refuse what is beyond it."""
     kept = record.objects.kept
     boxes = clip_boxes(kept.xyxy, record.width, record.height).astype("float32")
     inside = replace(kept, xyxy=boxes)[box_areas(boxes) > 0]
@@ -252,14 +251,18 @@ def _with_area(record: Record) -> Record:
 
 
 def _exported(
-    out: Path, plan: _Plan, built: _Built, task: Task, lost: Mapping[str, int]
+    out: Path, plan: _Plan, built: _Built, task: Task, carries: Carries, lost: Mapping[str, int]
 ) -> Exported:
     objects = [i.record.objects for images in built.splits.values() for i in images]
     missing = Counter(lost)
-    missing["rejected"] = built.rejected
+    missing["rejected"] = built.counts["rejected"]
     missing["evidence"] = sum(map(bool, itertools.chain(*(o.scores for o in objects))))
     if not task.masks:
         missing["masks"] = sum(m is not None for o in objects for m in o.mask)
+    if not carries.scores:
+        missing["scores"] = sum(map(len, objects))
+    if not carries.empty_images:
+        missing["empty_images"] = sum(not len(o) for o in objects)
     return Exported(
         out=out,
         images=sum(map(len, built.splits.values())),
@@ -267,9 +270,9 @@ def _exported(
         splits={split: len(images) for split, images in built.splits.items()},
         skipped=dict(sorted((plan.skipped + built.skipped).items())),
         problems=tuple(built.problems),
-        empty_boxes=built.empty_boxes,
+        empty_boxes=built.counts["empty_boxes"],
         task=task.name,
         reason=task.reason,
         lost={what: count for what, count in sorted(missing.items()) if count},
-        rewritten=built.rewritten,
+        rewritten=built.counts["rewritten"],
     )

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from autolabel.datasets.formats import writers
 from autolabel.errors import AutolabelError
 from autolabel.sources import marks
 from autolabel.store import FileSet
 
 MARKER = marks.EXPORT
 STAGING = marks.STAGING
-_ENTRY_POINTS = ("data.yaml", "annotations/")
-"""What trainers open first."""
-
-_CACHES = ("labels/train.cache", "labels/val.cache")
-"""What ultralytics keeps beside the labels; versions of it do not notice that labels changed."""
 
 
 def dataset_files(out: Path) -> FileSet:
     """Return the files of the export in a folder, to stage, publish or ask about."""
+    known = writers()  # of whatever format: that which the folder notes of itself may be forged
     return FileSet(
-        out, MARKER, ".autolabel-export.lock", "export", _is_ours, _ENTRY_POINTS, _CACHES
+        out,
+        MARKER,
+        ".autolabel-export.lock",
+        "export",
+        partial(_is_ours, frozenset(item for writer in known for item in writer.items)),
+        heads=tuple(head for writer in known for head in writer.heads),
+        caches=tuple(cache for writer in known for cache in writer.caches),
     )
 
 
-def _is_ours(file: Any) -> bool:
+def _is_ours(items: frozenset[str], file: Any) -> bool:
     """Say whether a path is one that an export may have written, and so may remove."""
     if not isinstance(file, str) or set(file) & set("\\:\0"):  # another drive, on Windows
         return False
-    parts = PurePosixPath(file).parts
-    return file == "data.yaml" or (
-        ".." not in parts and len(parts) > 1 and parts[0] in ("images", "labels", "annotations")
-    )
+    top, *below = PurePosixPath(file).parts or ("",)
+    return ".." not in below and (f"{top}/" if below else top) in items
 
 
 def check_free(out: Path, items: Sequence[str], format_name: str) -> None:
@@ -41,7 +43,7 @@ def check_free(out: Path, items: Sequence[str], format_name: str) -> None:
 
     Args:
         out: the dataset's folder, which need not exist.
-        items: the names at its top that the export will write.
+        items: the names at its top that the export will write, those of folders with a slash.
         format_name: of the export.
 
     Raises:

@@ -1,47 +1,34 @@
 """Hand labels from disk, in any format that people have them in.
 
 Labels are read as they are written, and nothing outside the dataset's folder is opened, whatever
-path a file gives.
+path a file gives. What autolabel wrote is no hand label: measured against it, autolabel would be
+right all the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autolabel.datasets.coco import LISTS, from_coco
-from autolabel.datasets.hand_labelled import (
-    GroundTruthImage,
-    Labels,
-    absolute,
-    blamed_on,
-    is_there,
-    located,
-    read_file,
-    read_json,
-    visible,
-)
-from autolabel.datasets.own_labels import refuse_own_export
-from autolabel.datasets.voc import from_voc
-from autolabel.datasets.yolo_folder import yolo_bare, yolo_yaml
+from autolabel.datasets.base import Candidate
+from autolabel.datasets.files import absolute, is_there
+from autolabel.datasets.formats import FORMATS, readers
+from autolabel.datasets.labelled import GroundTruthImage
 from autolabel.errors import AutolabelError
-from autolabel.ops.images import IMAGE_SUFFIXES
+from autolabel.reading import open_regular, read_json
+from autolabel.sources import marks
 from autolabel.types import Objects
 
 __all__ = ["GroundTruth", "GroundTruthImage", "read_ground_truth", "read_hand_labels"]
 
-_LAYOUTS = (
-    "it may be a COCO JSON file or a folder with one; a YOLO data.yaml, or images/ + labels/ + "
-    "classes.txt; or a folder of VOC .xml files"
-)
-_COCO_FOLDERS = ("", "images", "images/train", "images/val", "images/test")
-_VOC_FOLDERS = ("JPEGImages", "images", "")
-_YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_DEEPEST = 4
+"""Folders that labels may lie below the note of an export."""
+_ENDS = 65_536
+"""Bytes at both ends of a file of labels that are searched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +51,26 @@ class GroundTruth:
 
 
 def read_hand_labels(path: Path) -> GroundTruth:
-    """Read labels that people drew; an export of autolabel is refused.
+    """Read labels that people drew; an export of autolabel is refused, also moved or copied.
 
     Raises:
         AutolabelError: as `read_ground_truth`, or autolabel wrote these labels.
     """
-    truth = read_ground_truth(path)
-    refuse_own_export(truth.source, path)
+    candidate = _candidate(path)
+    truth = _read(candidate, path)
+    evidence = _note(candidate) or _signed(candidate.source)
+    if evidence is not None:
+        raise AutolabelError(
+            f"the labels in {path} were exported by autolabel, and are no hand labels; {evidence} "
+            "says so",
+            hint="name labels that people drew; where people have gone over these one by one, "
+            f"remove {evidence} to say so",
+        )
     return truth
 
 
 def read_ground_truth(path: Path) -> GroundTruth:
-    """Read hand labels.
+    """Read hand labels, in any of `FORMATS`.
 
     `path` is one of
 
@@ -86,7 +81,8 @@ def read_ground_truth(path: Path) -> GroundTruth:
       ``images/`` + ``labels/`` (or images and labels side by side). An image without a label file
       is background, as it is for trainers;
     - a folder of VOC ``.xml`` files, or one with such a folder (``Annotations/``) and its images
-      in ``JPEGImages/`` or ``images/`` beside it.
+      in ``JPEGImages/`` or ``images/`` beside it;
+    - what an installed plugin reads.
 
     An image that is listed more than once counts once, with the labels of all its entries, equal
     ones once.
@@ -94,26 +90,43 @@ def read_ground_truth(path: Path) -> GroundTruth:
     Raises:
         AutolabelError: none of these, more than one of these, or something in it is wrong.
     """
+    return _read(_candidate(path), path)
+
+
+def _candidate(path: Path) -> Candidate:
+    """Return the one way to read what `path` names."""
     if not is_there(path):
-        raise AutolabelError(f"no such file or folder: {path}", hint=_LAYOUTS)
-    readers = _readers(path) if path.is_dir() else _reader_of_file(path)
-    if not readers:
-        raise AutolabelError(f"no hand labels found in {path}", hint=_LAYOUTS)
-    if len(readers) > 1:
-        listed = ", ".join(str(p) for p in list(readers)[:5]) + ("…" if len(readers) > 5 else "")
+        raise AutolabelError(f"no such file or folder: {path}", hint=_looks())
+    suffix, folder = path.suffix.lower(), path.is_dir()
+    asked = [reader for reader in readers() if folder or suffix in reader.suffixes]
+    found = [candidate for reader in asked for candidate in reader.find(path)]
+    sure = {one.source: one for one in reversed(found) if one.sure}
+    chosen = list(reversed(sure.values())) or found[:1]
+    if not chosen:
+        raise AutolabelError(f"no hand labels found in {path}", hint=_looks())
+    if len(chosen) > 1:
+        listed = ", ".join(str(one.source) for one in chosen[:5]) + "…" * (len(chosen) > 5)
         raise AutolabelError(
             f"{path} holds more than one set of labels: {listed}", hint="name the one to use"
         )
-    ((source, reader),) = readers.items()
-    names, images = reader()
+    return chosen[0]
+
+
+def _looks() -> str:
+    *others, last = (reader.looks for reader in readers())
+    return f"it may be {'; '.join(others)}; or {last}"
+
+
+def _read(candidate: Candidate, path: Path) -> GroundTruth:
+    names, images = candidate.read()
     if not images:
-        raise AutolabelError(f"the hand labels in {path} name no image", hint=_LAYOUTS)
+        raise AutolabelError(f"the hand labels in {path} name no image", hint=_looks())
     once = _once(images)
-    return GroundTruth(names, once, path, source, repeated=len(images) - len(once))
+    return GroundTruth(names, once, path, candidate.source, repeated=len(images) - len(once))
 
 
 def _once(images: Sequence[GroundTruthImage]) -> tuple[GroundTruthImage, ...]:
-    """Each image once, in the order of their first entries."""
+    """Return each image once, in the order of their first entries."""
     entries: dict[Path | str, list[GroundTruthImage]] = {}
     for image in images:
         entries.setdefault(image.path or image.name, []).append(image)
@@ -121,7 +134,7 @@ def _once(images: Sequence[GroundTruthImage]) -> tuple[GroundTruthImage, ...]:
 
 
 def _merged(entries: Sequence[GroundTruthImage]) -> GroundTruthImage:
-    """One entry with the labels of all."""
+    """Return one entry with the labels of all."""
     if len(entries) == 1:
         return entries[0]
     rows: dict[tuple[Any, ...], tuple[GroundTruthImage, int]] = {}
@@ -142,71 +155,33 @@ def _merged(entries: Sequence[GroundTruthImage]) -> GroundTruthImage:
     )
 
 
-Reader = Callable[[], Labels]
+def _note(candidate: Candidate) -> str | None:
+    """Return the note of an export that wrote these labels."""
+    source = absolute(candidate.source)
+    for folder in [source, *source.parents[:_DEEPEST]]:
+        try:
+            files = read_json(folder / marks.EXPORT)["files"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        listed = [f for f in files if isinstance(f, str)] if isinstance(files, list) else []
+        # What lists the classes may be written anew beside labels that are ours.
+        places = [source, *([absolute(candidate.labels)] if candidate.labels else [])]
+        below = [p.relative_to(folder).as_posix() for p in places if p.is_relative_to(folder)]
+        if any(file == place or file.startswith(f"{place}/") for place in below for file in listed):
+            return str(folder / marks.EXPORT)
+    return None
 
 
-def _reader_of_file(path: Path) -> dict[Path, Reader]:
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        return {path: partial(_coco, path, read_json(path))}
-    if suffix in (".yaml", ".yml"):
-        return {path: partial(yolo_yaml, path, one_split=True)}
-    if suffix == ".xml":
-        return {path: partial(_voc, [path])}
-    return {}
-
-
-def _readers(folder: Path) -> dict[Path, Reader]:
-    """Every way to read the folder, by the file or folder that would be read."""
-    found: dict[Path, Reader] = {}
-    for pattern in ("*.json", "annotations/*.json", "*/_annotations.coco.json"):
-        for file in visible(folder, pattern):
-            data = read_json(file)
-            if isinstance(data, dict) and all(isinstance(data.get(key), list) for key in LISTS):
-                found[file] = partial(_coco, file, data)
-    yamls = [folder / name for name in _YAML_NAMES if (folder / name).is_file()]
-    found |= {file: partial(yolo_yaml, file, one_split=False) for file in yamls}
-    if not yamls:
-        names = [folder / "classes.txt", folder / "labels" / "classes.txt"]
-        found |= {f: partial(yolo_bare, folder, f) for f in names if f.is_file()}
-        if not found and (folder / "labels").is_dir():
-            raise AutolabelError(
-                f"{folder} has labels/ but nothing that names the classes",
-                hint=f"write {folder / 'classes.txt'} with one name a line, or a data.yaml",
-            )
-    for where in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
-        if files := list(visible(where, "*.xml")):
-            found[where] = partial(_voc, files)
-    return found
-
-
-# -- COCO -------------------------------------------------------------------------------------
-
-
-def _coco(file: Path, data: Any) -> Labels:
-    names, images = blamed_on(file, lambda: from_coco(data))
-    here = absolute(file).parent
-    root = here.parent if here.name == "annotations" else here
-    split = file.stem.removeprefix("instances_")
-    below = (*_COCO_FOLDERS, f"images/{split}", split, f"{split}/images")
-    folders = [here, *(root / name for name in below)]
-    return names, [located(image, image.file_name, folders) for image in images]
-
-
-# -- VOC --------------------------------------------------------------------------------------
-
-
-def _voc(files: Sequence[Path]) -> Labels:
-    here = absolute(files[0]).parent
-    folders = [here, *(here / name for name in _VOC_FOLDERS[:-1])]
-    folders += [here.parent / name for name in _VOC_FOLDERS]
-    images = []
-    for file in files:
-        labelled = blamed_on(file, partial(from_voc, read_file(file)))
-        image = located(labelled, labelled.file_name or file.stem, folders)
-        if image.path is None:  # the image was renamed, and the XML with it
-            renamed = located(labelled, file.stem, folders, sorted(IMAGE_SUFFIXES))
-            image = image if renamed.path is None else replace(renamed, name=renamed.path.name)
-        images.append(image)
-    names = sorted({str(label) for image in images for label in image.objects.label})
-    return tuple(names), images
+def _signed(source: Path) -> str | None:
+    """Return what in the file itself says that autolabel wrote it."""
+    if not source.is_file():
+        return None
+    with open_regular(source) as file:
+        ends = [file.read(_ENDS)]
+        file.seek(max(source.stat().st_size - _ENDS, 0))
+        ends.append(file.read(_ENDS))
+    for one in FORMATS.values():
+        signature = one.writer.signature if one.writer else None
+        if signature and any(signature.pattern.search(end) for end in ends):
+            return signature.where.format(source.name)
+    return None

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from autolabel.datasets.formats import label_suffixes
 from autolabel.datasets.ground_truth import read_ground_truth
 from autolabel.errors import AutolabelError
 from autolabel.sources import find_images
 
-_LABELS = frozenset({".json", ".yaml", ".yml", ".xml"})
-
 
 def held_out_photos(sources: Sequence[str]) -> list[Path]:
-    """The photos that are held out.
+    """Return the photos that are held out.
 
     Args:
         sources: whatever `find_images` takes, and whatever `read_ground_truth` does. Of a folder,
@@ -24,9 +23,10 @@ def held_out_photos(sources: Sequence[str]) -> list[Path]:
             is not there.
     """
     photos: dict[Path, None] = {}
+    labels = label_suffixes()
     for source in sources:
         path = Path(source)
-        if path.suffix.lower() in _LABELS and path.is_file():
+        if path.suffix.lower() in labels and path.is_file():
             photos.update(dict.fromkeys(_labelled(path)))
         elif path.is_dir():
             photos.update(dict.fromkeys(_of_folder(path)))
@@ -43,7 +43,8 @@ def _of_folder(folder: Path) -> list[Path]:
             return _labelled(folder)
         except AutolabelError as no_labels:
             raise e from no_labels
-    if all(p.suffix.lower() not in _LABELS for p in folder.rglob("*") if p.is_file()):
+    labels = label_suffixes()
+    if all(p.suffix.lower() not in labels for p in folder.rglob("*") if p.is_file()):
         return inside
     try:
         return [*inside, *_labelled(folder)]

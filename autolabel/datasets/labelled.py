@@ -1,10 +1,10 @@
-"""What every format shares: one image as an annotation file describes it, names, class ids."""
+"""One labelled image, as a file of labels describes it and as it was found on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,30 @@ class LabelledImage:
     ignore: npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, eq=False)
+class GroundTruthImage:
+    """One hand-labelled image.
+
+    Attributes:
+        name: as the labels give it.
+        path: where the image lies, or None if it is not there.
+        image_id: of its bytes, as in `Record`; None if it is not there.
+        width, height: pixels of the upright image; 0 if nothing tells.
+        objects: the hand labels.
+        ignore: (n,) bool, True where neither a hit nor a miss counts.
+    """
+
+    name: str
+    path: Path | None
+    image_id: str | None
+    width: int
+    height: int
+    objects: Objects
+    ignore: npt.NDArray[np.bool_]
+
+
 def inner_path(file_name: str) -> PurePosixPath | None:
-    """The path below a folder that an annotation file's file name stands for, or None.
+    """Return the path below a folder that an annotation file's file name stands for, or None.
 
     An absolute path, a URL or one with ``..`` is cut to its last part, so that the result joined
     to a folder never leads out of that folder.
@@ -54,7 +76,7 @@ def inner_path(file_name: str) -> PurePosixPath | None:
 
 
 def class_ids(objects: Objects, names: Sequence[str]) -> list[int]:
-    """The index of each object's class in `names`.
+    """Return the index of each object's class in `names`.
 
     Raises:
         ValueError: a label is not one of the names.

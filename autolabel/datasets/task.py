@@ -27,20 +27,34 @@ class Task:
         return "segment" if self.masks else "detect"
 
 
-def choose_task(layer: Layer, asked: Literal["auto", "detect", "segment"]) -> Task:
-    """The task: as asked, or masks where any kept label has one.
+def choose_task(
+    layer: Layer, asked: Literal["auto", "detect", "segment"], *, masks: bool = True
+) -> Task:
+    """Choose the task: as asked, or masks where any kept label has one.
+
+    Args:
+        layer: the labels.
+        asked: what the user wants.
+        masks: whether what becomes of the labels can have masks.
 
     Raises:
-        UsageError: masks are asked for, and there is none.
+        UsageError: masks are asked for, and there is none, or they are not possible.
     """
+    if asked == "segment" and not masks:
+        raise UsageError(
+            "the task is segment, and the format holds no masks",
+            hint="use --task detect, or another --format",
+        )
     if asked == "detect":
         return Task(False, "as asked")
+    if not masks:
+        return Task(False, "since the format holds no masks")
     labels = masked = 0
     for record in layer.records():
         if record.usable:
-            masks = record.objects.kept.mask
-            labels += len(masks)
-            masked += sum(mask is not None for mask in masks)
+            drawn = record.objects.kept.mask
+            labels += len(drawn)
+            masked += sum(mask is not None for mask in drawn)
     if asked == "segment":
         if not masked:
             raise UsageError(

@@ -129,6 +129,43 @@ def _add_up(
     return np.asarray(fine & (covered[end] - covered[first] == pixels))
 
 
+def from_counts(counts: object, height: int, width: int) -> bytes:
+    """Return RLE that others wrote, compressed text or plain runs, sure to cover the image.
+
+    >>> from_counts([1, 0, 2, 3], 2, 3), from_counts("33", 2, 3)
+    (b'33', b'33')
+
+    Raises:
+        ValueError: it is neither, is damaged, or covers another number of pixels.
+    """
+    if isinstance(counts, str) and counts.isascii():
+        compressed = counts.encode()
+        if fits([compressed], height * width)[0]:
+            return compressed
+    runs = isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts)
+    if isinstance(counts, list) and runs and sum(counts) == height * width:
+        plain = {"size": [height, width], "counts": _without_empty(counts)}
+        made: bytes = rle.frPyObjects(plain, height, width)["counts"]
+        return made
+    raise ValueError(f"its RLE is damaged, or does not cover {width} x {height} pixels")
+
+
+def _without_empty(counts: Sequence[int]) -> list[int]:
+    """Return runs of which only the first may be of length zero, see `fits`.
+
+    >>> _without_empty([2, 0, 3, 4]), _without_empty([0, 1, 0, 0, 5])
+    ([5, 4], [0, 1, 5])
+    """
+    runs, value = [0], 0
+    for i, length in enumerate(counts):
+        if i % 2 == value:
+            runs[-1] += length
+        elif length:
+            runs.append(length)
+            value = i % 2
+    return runs
+
+
 def cut(
     mask: npt.NDArray[np.bool_], box_xyxy: npt.NDArray[np.float32], margin: float
 ) -> npt.NDArray[np.bool_]:

@@ -18,6 +18,9 @@ from pycocotools import mask as rle
 
 from autolabel.ops.masks import decode, encode, iou
 
+_LONGEST_OUTLINE = 10_000_000
+"""Pixels; filling a polygon takes some 40 bytes for each pixel of its outline."""
+
 Ring = npt.NDArray[np.float64]
 """Points (k, 2) of a closed path in pixels, x before y; the last is not the first again."""
 
@@ -115,6 +118,38 @@ def _filled(ring: Ring, height: int, width: int) -> npt.NDArray[np.bool_]:
         rle.frPyObjects([ring.ravel().tolist()], height, width)
     )
     return filled[:, :, 0].astype(bool)
+
+
+def covered(polygons: object, height: int, width: int) -> bytes | None:
+    """Return what polygons that others drew cover together, None where none has an area.
+
+    Args:
+        polygons: lists of x and y by turns, pixels; what is not one is passed over.
+        height, width: of the image, pixels.
+
+    >>> covered([[1, 1, 3, 1, 3, 3, 1, 3], [0]], 4, 4)
+    b'52203'
+
+    Raises:
+        ValueError: their outline is too long to fill.
+    """
+    try:
+        given = [np.asarray(one, np.float64).ravel() for one in polygons]  # type: ignore[attr-defined]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    # pycocotools takes four numbers for a box, and memory in proportion to far-off points.
+    rings = [p for p in given if len(p) >= 6 and len(p) % 2 == 0 and np.isfinite(p).all()]
+    if not rings:
+        return None
+    reach = 2 * max(height, width)
+    bounded = [np.clip(p, -reach, reach) for p in rings]
+    closed = [np.concatenate([p, p[:2]]).reshape(-1, 2) for p in bounded]
+    outline = sum(float(np.abs(np.diff(p, axis=0)).max(axis=1).sum()) for p in closed)
+    if outline > _LONGEST_OUTLINE:
+        raise ValueError(f"the outline of its polygons is {outline:.0f} pixels long")
+    merged = rle.merge(rle.frPyObjects([p.tolist() for p in bounded], height, width))
+    counts: bytes = merged["counts"]
+    return counts
 
 
 def one_ring(parts: Sequence[Part]) -> Ring:

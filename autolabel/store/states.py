@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autolabel.store.layer import Layer
-from autolabel.store.shard_bytes import UNREADABLE
+from autolabel.store.layer import UNREADABLE, Layer
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,14 @@ from autolabel.config import EngineConfig, ExportConfig, IngestConfig
 from autolabel.datasets.export import Exported, export, is_current
 from autolabel.datasets.folder import MARKER, STAGING, dataset_files
 from autolabel.datasets.ground_truth import read_ground_truth
-from autolabel.datasets.names import tidy_stem, unique_stems, val_images
+from autolabel.datasets.names import tidy_stem, unique_stems
+from autolabel.datasets.split import val_images
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.ops.images import content_id
 from autolabel.ops.masks import encode
 from autolabel.sources import to_uri
+from autolabel.stages.ingest import ingest
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 from tests.conftest import Run, make_photos
@@ -566,8 +568,8 @@ def test_the_first_page_is_the_picture_in_every_stage(tmp_path: Path) -> None:
     photo.write_bytes(data)
 
     workspace = Workspace(tmp_path / "ws")
-    ingest = IngestConfig(source=(str(tmp_path / "photos"),))
-    layer = ingest(workspace, ingest, EngineConfig()).layer
+    config = IngestConfig(source=(str(tmp_path / "photos"),))
+    layer = ingest(workspace, config, EngineConfig()).layer
     (record,) = layer.records()
     assert (record.error, record.width, record.height) == (None, WIDTH, HEIGHT)
     done = export(workspace, layer, ONTOLOGY, ExportConfig(out=str(tmp_path / "out")))

@@ -1,49 +1,18 @@
-"""One hand-labelled image, and how files are found and read around it."""
+"""Files around hand labels: how they are found, opened within bounds, and named in errors."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
-from autolabel.datasets.labelled import LabelledImage, inner_path
+from autolabel.datasets.labelled import GroundTruthImage, LabelledImage, inner_path
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
 from autolabel.reading import LARGEST_JSON, LARGEST_TEXT, parse_json, read_regular
-from autolabel.types import Objects
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False)
-class GroundTruthImage:
-    """One hand-labelled image.
-
-    Attributes:
-        name: as the labels give it.
-        path: where the image lies, or None if it is not there.
-        image_id: of its bytes, as in `Record`; None if it is not there.
-        width, height: pixels of the upright image; 0 if nothing tells.
-        objects: the hand labels.
-        ignore: (n,) bool, True where neither a hit nor a miss counts.
-    """
-
-    name: str
-    path: Path | None
-    image_id: str | None
-    width: int
-    height: int
-    objects: Objects
-    ignore: npt.NDArray[np.bool_]
-
-
-Labels = tuple[tuple[str, ...], list[GroundTruthImage]]
-"""Class names in the order of their ids, and the images."""
 
 
 def located(
@@ -90,7 +59,7 @@ def read_image(path: Path, size_wh: tuple[int, int] = (0, 0)) -> tuple[bytes, in
     except ImageError as e:
         raise AutolabelError(
             f"the hand-labelled image {path} is not usable: {e}",
-            hint="mend the image, or take it and its labels away",
+            hint="fix the image, or take it and its labels away",
         ) from None
     return data, *size_wh
 
@@ -109,7 +78,7 @@ def read_json(file: Path) -> Any:
         return parse_json(read_file(file, LARGEST_JSON))
     except ValueError as e:
         raise AutolabelError(
-            f"{file} is not valid JSON: {e}", hint="mend the file, or take it away"
+            f"{file} is not valid JSON: {e}", hint="fix the file, or take it away"
         ) from None
 
 
