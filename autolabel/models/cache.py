@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
+
+from platformdirs import user_cache_path
+
+_BEFORE = "~/Library/Caches/autolabel"
+"""Where a Mac's files were whatever `XDG_CACHE_HOME` said."""
 
 
 def cache_folder() -> Path:
-    """Where autolabel's own small files lie outside a workspace."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "autolabel"
+    """Return the folder of autolabel's own small files, which may not exist yet.
+
+    On Linux that is `$XDG_CACHE_HOME/autolabel` or `~/.cache/autolabel`, elsewhere what is usual.
+    """
+    folder = user_cache_path("autolabel", appauthor=False, opinion=False)
+    before = Path(_BEFORE).expanduser()
+    return before if before.is_dir() and not folder.is_dir() else folder
