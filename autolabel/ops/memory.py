@@ -36,7 +36,7 @@ def needed_bytes(image: Image.Image) -> int:
 def _beside(image: Image.Image) -> int:
     """Bytes a pixel that the decoder holds of the whole picture."""
     bands, kind = len(image.getbands()), image.format or ""
-    if kind == "JPEG" and "progressive" in image.info:
+    if kind in ("JPEG", "MPO") and "progressive" in image.info:
         return 2 * bands  # all coefficients
     if kind == "JPEG2000":
         return 6 * bands  # 32-bit integers of the picture, and of one tile as it is copied

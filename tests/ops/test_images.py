@@ -24,7 +24,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from autolabel.ops import images
+from autolabel.ops import image_header, images
+from autolabel.ops.image_header import open_image
 from autolabel.ops.images import (
     ImageError,
     content_id,
@@ -252,6 +253,7 @@ def test_heic_when_its_library_is_there():
 
 def test_heic_without_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
     with pytest.raises(ImageError, match=r"^HEIC needs pillow-heif, not installed$"):
         decode(b"\0\0\0\x18ftypheic\0\0\0\0heicmif1")
 
@@ -289,10 +291,10 @@ def test_bad_files_say_what_is_wrong(name):
 
 
 def test_size_is_checked_before_decoding(monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 23)
+    monkeypatch.setattr(image_header, "MAX_PIXELS", 23)
     with pytest.raises(ImageError, match=r"^4 x 6 pixels is over the limit of 23$"):
         decode(encoded(PIXELS, "PNG"))
-    monkeypatch.setattr(images, "MAX_PIXELS", 24)
+    monkeypatch.setattr(image_header, "MAX_PIXELS", 24)
     assert decode(encoded(PIXELS, "PNG")).shape == (6, 4, 3)
 
 
@@ -300,6 +302,12 @@ def test_size_is_checked_before_decoding(monkeypatch):
 def test_pil_does_not_warn_below_our_limit(monkeypatch, kind):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)  # PIL warns from here to twice as many
     assert decode(encoded(PIXELS, kind)).shape == (6, 4, 3)
+
+
+def test_a_lower_limit_that_a_program_sets_for_pil_is_named(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 11)
+    with pytest.raises(ImageError, match=r"^4 x 6 pixels is over the limit of 22$"):
+        decode(encoded(PIXELS, "PNG"))
 
 
 def broken_exif() -> bytes:
@@ -350,6 +358,19 @@ def test_damaged_bytes_give_pixels_or_an_image_error(data):
         assert re.fullmatch(".+", message)  # one line
 
 
+PICTURE = Image.fromarray(SMOOTH)
+TWO_JPEGS = encoded(PICTURE, "MPO", save_all=True, append_images=[Image.new("RGB", (9, 9))])
+"""As stereo cameras write them, and phones whose photos have a depth map."""
+
+DAMAGED_LIST = TWO_JPEGS.replace(b"MPF\0II*\0\x08", b"MPF\0II*\0\xff", 1)
+
+
+def test_of_a_jpeg_with_another_behind_it_the_first_is_the_picture():
+    assert DAMAGED_LIST != TWO_JPEGS
+    for data in (TWO_JPEGS, DAMAGED_LIST):
+        np.testing.assert_array_equal(decode(data), decode(encoded(PICTURE, "JPEG")))
+
+
 # what the bytes are, whatever the file is called -> (suffix, plain)
 KINDS: dict[str, tuple[bytes, str, bool]] = {
     "jpeg": (JPEG, ".jpg", True),
@@ -367,6 +388,8 @@ KINDS: dict[str, tuple[bytes, str, bool]] = {
     "avif": (encoded(SMOOTH, "AVIF"), ".avif", False),
     "jpeg 2000": (encoded(SMOOTH, "JPEG2000"), ".jp2", False),
     "ppm": (encoded(SMOOTH, "PPM"), ".ppm", False),
+    "jpeg with another behind it": (TWO_JPEGS, ".jpg", True),
+    "jpeg whose list of others is damaged": (DAMAGED_LIST, ".jpg", True),
 }
 
 
@@ -470,6 +493,7 @@ def test_decoding_takes_no_more_memory_than_was_foreseen(tmp_path):
         import sys
         from pathlib import Path
         from autolabel.ops import images
+        from autolabel.ops.image_header import open_image
         from autolabel.ops.memory import needed_bytes
 
         def peak():
@@ -480,7 +504,7 @@ def test_decoding_takes_no_more_memory_than_was_foreseen(tmp_path):
         before = peak()
         for name in sys.argv[2:]:
             data = Path(name).read_bytes()
-            needed = needed_bytes(images._open(images._kind(data), data))
+            needed = needed_bytes(open_image(data))
             assert images.decode(data).shape == (4000, 4000, 3)
             print(name, (peak() - before) / 1e6, needed / 1e6)
             assert 16e6 * 3 < peak() - before < needed < 16e6 * 20
@@ -495,12 +519,12 @@ def test_decoding_takes_no_more_memory_than_was_foreseen(tmp_path):
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
 def test_what_takes_too_much_memory_is_refused_before_it_is_decoded(monkeypatch, mode):
     data = encoded(Image.new(mode, (2000, 2000)), "TIFF", compression="tiff_adobe_deflate")
-    image = images._open(images._kind(data), data)
+    image = open_image(data)
     needed = needed_bytes(image)
-    monkeypatch.setattr(images, "MAX_BYTES", needed)
+    monkeypatch.setattr(image_header, "MAX_BYTES", needed)
     monkeypatch.setattr(images, "upright_rgb", lambda *_: PIXELS)
     decode(data)
-    monkeypatch.setattr(images, "MAX_BYTES", needed - 1)
+    monkeypatch.setattr(image_header, "MAX_BYTES", needed - 1)
     monkeypatch.setattr(images, "upright_rgb", None)
     for look in (decode, is_plain):
         with pytest.raises(ImageError, match=r"^decoding it takes 0\.\d GB, over the limit of 0\."):
