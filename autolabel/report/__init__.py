@@ -15,7 +15,7 @@ from autolabel.config import ReportConfig
 from autolabel.errors import UsageError
 from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
-from autolabel.reading import read_regular
+from autolabel.reading import open_regular, read_regular
 from autolabel.report.page.context import read_context
 from autolabel.report.page.render import render
 from autolabel.store import Layer, Workspace, not_writable, write_atomic
@@ -83,7 +83,7 @@ def is_current(workspace: Workspace, layer: Layer, config: ReportConfig) -> Path
 def _read_last_line(page: Path) -> dict[str, bytes]:
     """Return as much of a page's end as a mark has, which is what it is bound to."""
     try:
-        with page.open("rb") as file:
+        with open_regular(page) as file:
             file.seek(-len(MARK.format("0" * 64)), os.SEEK_END)
             return {LAST_LINE: file.read()}
     except OSError:

@@ -10,22 +10,18 @@ import numpy.typing as npt
 
 from autolabel.ops.crops import square_crop
 from autolabel.report.layer_statistics import LayerStatistics, Place, records_at
-from autolabel.report.pictures.drawing import PALETTE, REJECTED, paint
+from autolabel.report.pictures.drawing import PALETTE, REJECTED, Pixels, evidence, paint
 from autolabel.report.pictures.image_budget import CELL, ImageBudget, Picture, resized
 from autolabel.report.pictures.photo_reader import PhotoReader
 from autolabel.report.pictures.scenes import SceneShown, labelled
 from autolabel.store import Layer
 from autolabel.types import Record
 
-Pixels = npt.NDArray[np.uint8]
-
 CONTEXT = 0.3
 """Share of a box's longer side that is shown around it."""
 
 MOST_GROUPS = 12
 """Classes, and rules, whose labels are shown."""
-
-_EVIDENCE = ("clip", "dinov2", "sam_iou")
 
 
 @dataclass(frozen=True)
@@ -116,9 +112,7 @@ def _cell(budget: ImageBudget, photos: PhotoReader, record: Record, index: int) 
     picture = budget.add(cut_out(pixels, objects.xyxy[index].astype(np.float64), colour))
     if picture is None:
         return None
-    scores = objects.scores[index]
-    text = f"score {objects.score[index]:.2f}"
-    text += "".join(f", {name} {scores[name]:.2f}" for name in _EVIDENCE if name in scores)
+    text = ", ".join([f"score {objects.score[index]:.2f}", *evidence(objects.scores[index])])
     if not kept:
         rule, _, figure = str(objects.reason[index] or "rejected").partition(": ")
         text = figure or rule

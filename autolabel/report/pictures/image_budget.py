@@ -7,10 +7,9 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-Pixels = npt.NDArray[np.uint8]
+from autolabel.report.pictures.drawing import Pixels
 
 LONGEST = 560
 """Longest side of a photo in the page, in pixels: what a third of a wide page shows sharply."""

@@ -1,43 +1,55 @@
-"""Photos as they are read for the page; those that are gone are remembered, not fatal."""
+"""Photos as they are read to be drawn on; those that are gone are remembered, not fatal."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from autolabel.errors import AutolabelError
-from autolabel.report.pictures.drawing import pixels_of
+from autolabel.report.pictures.drawing import Pixels, pixels_of
 from autolabel.report.pictures.scenes import Canvas
+from autolabel.sources import from_uri
 from autolabel.types import Record
+
+_KEPT = 4
+"""Photos that stay in memory: labels of one photo are mostly drawn one after the other."""
 
 
 class PhotoReader:
-    """Reads the photos below a folder, the last one from memory.
+    """Reads the photos below a folder, the last few from memory.
 
     Attributes:
         gone: uri -> what is wrong, of photos that could not be read.
     """
 
-    def __init__(self, root: Path, gone: dict[str, str]) -> None:
+    def __init__(self, root: Path, gone: dict[str, str] | None = None) -> None:
         self.root = root
-        self.gone = gone
-        self._last: tuple[str, npt.NDArray[np.uint8]] | None = None
+        self.gone: dict[str, str] = {} if gone is None else gone
+        self._kept: dict[str, Pixels] = {}
 
-    def pixels(self, record: Record) -> npt.NDArray[np.uint8] | None:
-        """The photo of a record, or None if it is gone."""
-        if record.uri in self.gone:
-            return None
-        if self._last is None or self._last[0] != record.uri:
+    def exists(self, record: Record) -> bool:
+        """Say whether the file of a photo is there, without reading it."""
+        try:
+            there = from_uri(record.uri, self.root).is_file()
+        except (OSError, ValueError):
+            there = False
+        if not there:
+            self.gone.setdefault(record.uri, f"image {record.uri} is missing")
+        return there
+
+    def pixels(self, record: Record) -> Pixels | None:
+        """Return a photo, RGB, uint8 (height, width, 3), or None if it is gone."""
+        if record.uri not in self._kept and record.uri not in self.gone:
             try:
-                self._last = (record.uri, pixels_of(record, self.root))
+                read = pixels_of(record, self.root)
             except AutolabelError as e:
                 self.gone[record.uri] = e.message
                 return None
-        return self._last[1]
+            if len(self._kept) == _KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[record.uri] = read
+        return self._kept.get(record.uri)
 
     def canvas(self, record: Record) -> Canvas | None:
-        """The photo of a record at the size of the page, or None if it is gone."""
+        """Return a photo at the size of the page, or None if it is gone."""
         pixels = self.pixels(record)
         return None if pixels is None else Canvas.of(record, pixels)

@@ -10,12 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.metrics.confusion import box_overlap
-from autolabel.report.pictures.drawing import PALETTE, REJECTED, masks_of, paint
+from autolabel.report.pictures.drawing import PALETTE, REJECTED, Bools, Pixels, masks_of, paint
 from autolabel.report.pictures.image_budget import ImageBudget, Picture, fitted, resized
 from autolabel.types import Objects, Record
-
-Pixels = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
 
 FOUND, FALSE, MISSED = PALETTE[0], REJECTED, "#f0a800"
 """Colours of a prediction that is right, of one that is wrong, and of a hand label without one."""

@@ -141,8 +141,8 @@ def test_sheets_of_classes_with_like_names_stay_apart(run: Run, tmp_path: Path) 
     names = ["a b", "a_b", "a/b", "A:b", "c"]
     make_photos(tmp_path / "photos", 1)
     home = Workspace(tmp_path / "ws")
-    ingest = IngestConfig(source=(str(tmp_path / "photos"),))
-    images = ingest(home, ingest, EngineConfig()).layer
+    source = IngestConfig(source=(str(tmp_path / "photos"),))
+    images = ingest(home, source, EngineConfig()).layer
     manifest = Manifest("detect", {"ontology": Ontology.from_prompts(names).to_mapping()})
     layer = home.begin("detect", bound_to(manifest, images), overwrite=False)
     objects = Objects.create(names, [0.9] * 5, [[i, i, i + 20, i + 20] for i in range(5)])
