@@ -16,7 +16,7 @@ CURRENT, STALE, UNFINISHED = "current", "stale", "unfinished"
 
 
 def classes_of(layer: Layer) -> dict[str, dict[str, int]]:
-    """Class -> how many labels are kept and how many rejected, in the order of their ids."""
+    """Return class -> how many labels are kept and how many rejected, in the order of their ids."""
     found = layer.classes()
     names = [*ontology_of(layer).names]
     names += sorted(found.keys() - set(names))
@@ -25,14 +25,14 @@ def classes_of(layer: Layer) -> dict[str, dict[str, int]]:
 
 
 def standing(layer: Layer) -> dict[str, int]:
-    """Class -> kept labels on photos that stages work on, in the order of the ids."""
+    """Return class -> kept labels on photos that stages work on, in the order of the ids."""
     labels = (r.objects.label[r.objects.keep] for r in layer.records() if r.usable)
     found = Counter(str(name) for of_image in labels for name in of_image)
     return {name: found[name] for name in ontology_of(layer).names}
 
 
 def problems_of(workspace: Workspace) -> dict[str, list[dict[str, str]]]:
-    """Layer -> the files that failed there first, each with the reason, in order."""
+    """Return layer -> the files that failed there first, each with the reason, in order."""
     seen: set[tuple[str, str]] = set()
     problems: dict[str, list[dict[str, str]]] = {}
     for layer in workspace.layers():
@@ -46,7 +46,7 @@ def problems_of(workspace: Workspace) -> dict[str, list[dict[str, str]]]:
 
 
 def failed(workspace: Workspace, layer: Layer) -> Iterator[tuple[str, str]]:
-    """(file, reason) of each row with an error, in order."""
+    """Yield (file, reason) of each row with an error, in order."""
     source = layer.manifest.source
     for index in layer.shards():
         reasons = layer.table(index, ["error"]).column(0)
@@ -60,7 +60,7 @@ def failed(workspace: Workspace, layer: Layer) -> Iterator[tuple[str, str]]:
 
 
 def newly_failed(workspace: Workspace, layer: Layer) -> list[tuple[str, str]]:
-    """(file, reason) of the rows with an error that the layer's source does not have."""
+    """Return (file, reason) of the rows with an error that the layer's source does not have."""
     source = layer.manifest.source
     before = workspace.layer(source["layer"]) if source else None
     known = set(failed(workspace, before)) if before and before.name != "scan" else set()
@@ -68,7 +68,7 @@ def newly_failed(workspace: Workspace, layer: Layer) -> list[tuple[str, str]]:
 
 
 def students_of(workspace: Workspace) -> list[dict[str, Any]]:
-    """Every student below ``train/``: what it learned from, and whether that is as it was."""
+    """Tell of every student in ``train/`` what it learned from, and whether that is as it was."""
     whole = {state.layer.name: state for state in workspace.states()}
     rows = []
     for path in sorted(workspace.path.glob(f"train/[!.]*/{RUN}")):
@@ -89,7 +89,7 @@ def students_of(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def exports_known(workspace: Workspace) -> list[dict[str, Any]]:
-    """Every export that is known of: where it is, and whether its labels are as they were."""
+    """Tell of every known export where it is, and whether its labels are as they were."""
     whole = {state.layer.name: state for state in workspace.states()}
     rows = []
     for out, marker in exports_of(workspace):
@@ -113,12 +113,12 @@ def exports_known(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def _mapping(value: object) -> dict[str, Any]:
-    """What a note holds, which anybody may have written."""
+    """Return what a note holds, which anybody may have written."""
     return value if isinstance(value, dict) else {}
 
 
 def _is_same(state: LayerState | None, fingerprint: object) -> bool:
-    """Whether a layer is up to date, and has just the content that something was made from."""
+    """Say whether a layer is up to date, and has just the content that something is made from."""
     try:
         return state is not None and state.complete and state.layer.fingerprint() == fingerprint
     except AutolabelError:

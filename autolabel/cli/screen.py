@@ -44,36 +44,36 @@ def _end_bar(*, if_finished: bool = False) -> None:
 
 
 def message(text: str) -> None:
-    """One line to standard error."""
+    """Write one line to standard error."""
     _end_bar(if_finished=True)
     err.print(escape(text))
 
 
 def problem(error: str, hint: str) -> None:
-    """An error and what to do about it, one line each."""
+    """Write an error and what to do about it, one line each."""
     _end_bar()
     err.print(f"[bold red]error:[/] {escape(one_line(error))}")
     err.print(f"[bold cyan]hint:[/] {escape(one_line(hint))}")
 
 
 def one_line(text: str) -> str:
-    """Text without line breaks or control characters, which a file name may hold."""
+    """Return a text without line breaks and control characters, which a file name may hold."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def data(value: Any) -> None:
-    """JSON to standard output."""
+    """Write JSON to standard output."""
     _end_bar()
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def plain(done: Any) -> dict[str, Any]:
-    """The fields of a result, as JSON values."""
+    """Return the fields of a result as JSON values."""
     return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(done).items()}
 
 
 def table(value: Any) -> None:
-    """A rich table to standard output."""
+    """Write a rich table to standard output."""
     _end_bar()
     Console(highlight=False).print(value)
 
@@ -99,7 +99,7 @@ class _Rate(ProgressColumn):
 
 
 def rate(done: float, seconds: float, unit: str = "images") -> str:
-    """``12.3 images/s``; what takes longer than a second, ``3.2 s per epoch``."""
+    """Write ``12.3 images/s``; of what takes longer than a second, ``3.2 s per epoch``."""
     if unit != "images":
         return f"{seconds / done:.1f} s per {unit[:-1]}" if done else f"– s per {unit[:-1]}"
     return f"{done / seconds:.1f} images/s" if seconds > 0 else "– images/s"

@@ -41,7 +41,7 @@ __all__ = [
 
 
 def stage_done(stage: str, done: Any) -> None:
-    """One line on what a stage did."""
+    """Write a line on what a stage did."""
     gone = getattr(done, "gone", 0)
     if not done.images and not gone:
         left = f"; {done.unread} images still cannot be read" if done.unread else ""
@@ -80,7 +80,7 @@ MOST_FILES = 5
 
 
 def files_failed(failed: Sequence[tuple[str, str]], workspace: Path) -> None:
-    """The first files that failed, each with the reason."""
+    """Name the first files that failed, each with the reason."""
     for file, reason in failed[:MOST_FILES]:
         message(f"  {one_line(file)}: {one_line(reason)}")
     if len(failed) > MOST_FILES:
@@ -92,7 +92,7 @@ SPLITS = {"leak": "leaks", "duplicate": "duplicates", "excluded": "excluded", "g
 
 
 def trials(rows: Any, labels: Mapping[str, int], as_json: bool) -> None:
-    """What each rule of the filter would reject, of how many labels, and what is left.
+    """Show what each rule of the filter would reject, of how many labels, and what is left.
 
     Args:
         rows: what a rule does, for each.
@@ -121,7 +121,7 @@ def trials(rows: Any, labels: Mapping[str, int], as_json: bool) -> None:
 
 
 def previewed(done: Any, as_json: bool) -> None:
-    """What a preview shows."""
+    """Say what a preview shows."""
     if as_json:
         data(plain(done))
         return
@@ -132,7 +132,7 @@ def previewed(done: Any, as_json: bool) -> None:
 
 
 def reported(done: Any, as_json: bool, **also: int) -> None:
-    """What a report says, and where it is."""
+    """Say what a report says, and where it is."""
     if as_json:
         data({"verdict" if k == "conclusions" else k: v for k, v in plain(done).items()} | also)
         return
@@ -146,7 +146,7 @@ def reported(done: Any, as_json: bool, **also: int) -> None:
 
 
 def trained(done: Any, as_json: bool, **also: int) -> None:
-    """What a student learned from, and where it is."""
+    """Say what a student learned from, and where it is."""
     if done.unlearned and done.fresh:
         listed = ", ".join(done.unlearned)
         message(f"warning: no label to learn from, so that it will not be found: {listed}")
@@ -189,7 +189,7 @@ _LOST = {
 
 
 def exported(done: Any, as_json: bool, **also: int) -> None:
-    """What an export wrote."""
+    """Say what an export wrote."""
     if as_json:
         data({**plain(done), **also})
         return

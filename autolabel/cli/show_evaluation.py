@@ -23,7 +23,7 @@ _DIFFERENCES = ("ap50", "precision", "recall", "f1")
 
 
 def evaluation(result: dict[str, Any], as_json: bool) -> None:
-    """Figures against hand labels: all rows, by class, differences, and what they say."""
+    """Show figures against hand labels: all entries, by class, differences, and what they say."""
     if as_json:
         show.data(result)
         return
@@ -56,7 +56,7 @@ def _overview(result: dict[str, Any]) -> Table:
 
 
 def _by_class(row: dict[str, Any]) -> Table:
-    """Figures by class, AP by size behind them where there is an object of that size."""
+    """Tabulate figures by class, then AP by size where there is an object of that size."""
     names = _BY_CLASS | {n: shown for n, shown in _SIZES.items() if row[n] is not None}
     title = f"\n{row['name']} by class; P, R and F1 from score {row['score_threshold']:g}"
     shown = _table(title, "", *names.values(), "true", "found")
@@ -93,7 +93,7 @@ def _differences(result: dict[str, Any]) -> Table:
 
 
 def _left_out(result: dict[str, Any]) -> None:
-    """The worst photos, and what was not measured."""
+    """Name the worst photos, and what was not measured."""
     row = result["rows"][-1]
     if row["worst"]:
         listed = ", ".join(

@@ -20,7 +20,7 @@ TAKEN_BY = {
 
 
 def models(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """The registered models, a table for each task; narrow enough for 80 columns."""
+    """Show the registered models, a table for each task; narrow enough for 80 columns."""
     if as_json:
         data(rows)
         return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def planned(steps: Sequence[Planned], as_json: bool) -> None:
-    """Each step, on how many images, and why."""
+    """Show each step, on how many images, and why."""
     if as_json:
         show.data([asdict(step) for step in steps])
         return

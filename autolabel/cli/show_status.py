@@ -14,7 +14,7 @@ PHOTOS = {"pool": "in the pool", **SPLITS}
 
 
 def status(state: dict[str, Any], as_json: bool) -> None:
-    """What a workspace holds, narrow enough for 80 columns."""
+    """Show what a workspace holds, narrow enough for 80 columns."""
     if as_json:
         data(state)
         return

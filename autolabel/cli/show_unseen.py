@@ -18,7 +18,7 @@ WORDS = 'other words, or several: --prompt "CLASS=prompt, prompt"'
 
 
 def unseen(found: Unseen, thresholds: Mapping[str, float]) -> None:
-    """Classes without a label, how near they came to their thresholds, and what to try."""
+    """Name classes without a label, how near they came to their thresholds, and what to try."""
     what = "nothing at all" if found.everything else f"no {', no '.join(found.highest)}"
     message(f"warning: {what} was found in {found.images} images")
     where = "them" if found.looked_at == found.images else f"{found.looked_at} of them"

@@ -75,7 +75,7 @@ def write_report(
 
 
 def is_current(workspace: Workspace, layer: Layer, config: ReportConfig) -> Path | None:
-    """The page, where it is just what `write_report` would write now from the same photos."""
+    """Return the page, where it is just what `write_report` would write from the same photos."""
     out, binding = _out(workspace, config), {LAST_LINE: _mark(workspace, layer, config)}
     return out if store.is_current(out, binding, _read_last_line) else None
 
@@ -95,7 +95,7 @@ def _out(workspace: Workspace, config: ReportConfig) -> Path:
 
 
 def _mark(workspace: Workspace, layer: Layer, config: ReportConfig) -> bytes:
-    """A comment at the page's end, with a hash of what the page was made of."""
+    """Return a comment for the page's end, with a hash of what the page was made of."""
     sha = hashlib.sha256(f"{__version__} {config.model_dump_json()} {layer.name}".encode())
     for state in workspace.states():
         sha.update(f"{state.layer.name} {state.missing} {state.stale} ".encode())

@@ -7,7 +7,7 @@ are kept than are shown; so a layer of any size takes little memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,19 +17,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autolabel.store import Layer
-from autolabel.types import POOL, Record
+from autolabel.types import POOL
 
 _OBJECT = "objects.list.element."
 _COLUMNS = ("uri", "split", "error", *(f"{_OBJECT}{name}" for name in ("label", "keep", "reason")))
 _MOST_ERRORS = 100
 _MOST_FAILED = 200
 
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, order=True)
-class Place:
-    """Where a label is: its draw decides whether it is shown."""
+class Sample:
+    """A label that is shown: its draw, which decides that, and where it is."""
 
     draw: float
     shard: int
@@ -59,17 +61,17 @@ class LayerStatistics:
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[str, str]] = field(default_factory=list)
-    shown: dict[tuple[str, str], list[Place]] = field(default_factory=dict)
-    images_shown: list[Place] = field(default_factory=list)
+    shown: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
+    images_shown: list[Sample] = field(default_factory=list)
 
     @property
     def rejected_by_rule(self) -> Counter[str]:
-        """Rule -> labels that it rejected, the one with most first."""
+        """Return rule -> labels that it rejected, the one with most first."""
         return _summed((rule, count) for (rule, _), count in self.rejected.items())
 
     @property
     def rejected_by_class(self) -> Counter[str]:
-        """Class -> labels of it that were rejected, by whatever rule."""
+        """Return class -> labels of it that were rejected, by whatever rule."""
         return _summed((label, count) for (_, label), count in self.rejected.items())
 
 
@@ -83,26 +85,61 @@ def _summed(pairs: Iterable[tuple[str, int]]) -> Counter[str]:
 def layer_statistics(layer: Layer, *, crops: int, images: int) -> LayerStatistics:
     """Count a layer, and draw at most so many labels of each class and rule, and images."""
     total = LayerStatistics()
-    for shard in layer.shards():
-        table = layer.table(shard, list(_COLUMNS)).combine_chunks()
+    for number in layer.shards():
+        table = layer.table(number, list(_COLUMNS)).combine_chunks()
         if table.num_rows:
-            _add(total, table, shard, crops, images)
+            shard = _Shard.of(number, table)
+            draw = np.random.default_rng([0, number])
+            _add_errors(total, table)
+            _add_labels(total, shard, draw.random(len(shard.rows)), crops)
+            _add_images(total, shard, draw.random(table.num_rows), images)
     return total
 
 
-def _add(total: LayerStatistics, table: pa.Table, shard: int, crops: int, images: int) -> None:
-    lists = table.column("objects").chunk(0)
-    flat = lists.flatten()
-    lengths = lists.value_lengths().fill_null(0).to_numpy()
-    rows = np.repeat(np.arange(table.num_rows), lengths)
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    keep = flat.field("keep").to_numpy(zero_copy_only=False).astype(bool)
-    usable = pc.and_(pc.equal(table.column("split"), POOL), pc.is_null(table.column("error")))
-    usable = usable.to_numpy(zero_copy_only=False).astype(bool)
-    held = np.bincount(rows[keep], minlength=table.num_rows)
-    total.images += table.num_rows
-    total.usable += int(usable.sum())
-    total.empty += int((usable & (held == 0)).sum())
+@dataclass(frozen=True)
+class _Shard:
+    """The columns of one shard.
+
+    Attributes:
+        usable: whether labels were looked for, by image.
+        lengths: how many labels it has, by image.
+        rows: row of the image, by label.
+        keep, label, rule: by label; a label that is kept has an empty rule.
+    """
+
+    number: int
+    usable: Bools
+    lengths: Ints
+    rows: Ints
+    keep: Bools
+    label: Any
+    rule: Any
+
+    @classmethod
+    def of(cls, number: int, table: pa.Table) -> _Shard:
+        objects = table.column("objects").chunk(0)
+        flat, lengths = objects.flatten(), objects.value_lengths().fill_null(0).to_numpy()
+        usable = pc.and_(pc.equal(table.column("split"), POOL), pc.is_null(table.column("error")))
+        return cls(
+            number,
+            usable=usable.to_numpy(zero_copy_only=False).astype(bool),
+            lengths=lengths,
+            rows=np.repeat(np.arange(table.num_rows), lengths),
+            keep=flat.field("keep").to_numpy(zero_copy_only=False).astype(bool),
+            label=flat.field("label"),
+            rule=pc.replace_substring_regex(flat.field("reason"), "(?s):.*", ""),
+        )
+
+    def samples(self, labels: Ints, draws: Floats, most: int) -> list[Sample]:
+        """Return those of some labels whose draws are the lowest."""
+        chosen = _lowest(labels, draws, most)
+        starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        rows = self.rows[chosen]
+        at = zip(draws[chosen], rows, chosen - starts[rows], strict=True)
+        return [Sample(float(draw), self.number, int(row), int(index)) for draw, row, index in at]
+
+
+def _add_errors(total: LayerStatistics, table: pa.Table) -> None:
     bad = table.filter(pc.is_valid(table.column("error"))).select(["uri", "error"]).to_pylist()
     for row in bad:
         error = row["error"]
@@ -111,76 +148,46 @@ def _add(total: LayerStatistics, table: pa.Table, shard: int, crops: int, images
         known = error in total.errors or len(total.errors) < _MOST_ERRORS
         total.errors[error if known else "other"] += 1
 
-    draw = np.random.default_rng([0, shard])
-    chances = draw.random(len(keep))
 
-    def places(chosen: Ints) -> list[Place]:
-        at = zip(chances[chosen], rows[chosen], chosen - starts[rows[chosen]], strict=True)
-        return [Place(float(chance), shard, int(row), int(index)) for chance, row, index in at]
-
-    labels, label_ids = _coded(flat.field("label"))
-    rules, rule_ids = _coded(pc.replace_substring_regex(flat.field("reason"), "(?s):.*", ""))
+def _add_labels(total: LayerStatistics, shard: _Shard, draws: Floats, most: int) -> None:
+    labels, label_ids = _coded(shard.label)
+    rules, rule_ids = _coded(shard.rule)
     for i, label in enumerate(labels):
-        mine = np.flatnonzero(keep & (label_ids == i))
+        mine = np.flatnonzero(shard.keep & (label_ids == i))
         total.kept[label] += len(mine)
-        _merge(total.shown, ("", label), places(_lowest(mine, chances, crops)), crops)
+        _merge(total.shown, ("", label), shard.samples(mine, draws, most), most)
     for k, rule in enumerate(rules):
-        mine = np.flatnonzero(~keep & (rule_ids == k))
+        mine = np.flatnonzero(~shard.keep & (rule_ids == k))
         if not len(mine):
             continue
         for i, count in enumerate(np.bincount(label_ids[mine], minlength=len(labels))):
             if count:
                 total.rejected[rule, labels[i]] += int(count)
-        _merge(total.shown, (rule, ""), places(_lowest(mine, chances, crops)), crops)
-    chances = draw.random(table.num_rows)
-    mine = _lowest(np.flatnonzero(usable & (lengths > 0)), chances, images)
-    fresh = [Place(float(chances[row]), shard, int(row), 0) for row in mine]
-    total.images_shown = sorted([*total.images_shown, *fresh])[:images]
+        _merge(total.shown, (rule, ""), shard.samples(mine, draws, most), most)
+
+
+def _add_images(total: LayerStatistics, shard: _Shard, draws: Floats, most: int) -> None:
+    kept = np.bincount(shard.rows[shard.keep], minlength=len(shard.usable))
+    total.images += len(shard.usable)
+    total.usable += int(shard.usable.sum())
+    total.empty += int((shard.usable & (kept == 0)).sum())
+    mine = _lowest(np.flatnonzero(shard.usable & (shard.lengths > 0)), draws, most)
+    fresh = [Sample(float(draws[row]), shard.number, int(row), 0) for row in mine]
+    total.images_shown = sorted([*total.images_shown, *fresh])[:most]
 
 
 def _coded(column: Any) -> tuple[list[str], Ints]:
-    """The values of a column of text, and each row's place among them."""
+    """Return the values of a column of text, and each row's place among them."""
     coded = column.fill_null("rejected").dictionary_encode()
     return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
 
 
-def _lowest(mine: Ints, chances: npt.NDArray[np.float64], most: int) -> Ints:
-    return mine[np.argsort(chances[mine])[:most]]
+def _lowest(mine: Ints, draws: Floats, most: int) -> Ints:
+    return mine[np.argsort(draws[mine])[:most]]
 
 
 def _merge(
-    shown: dict[tuple[str, str], list[Place]], key: tuple[str, str], fresh: list[Place], most: int
+    shown: dict[tuple[str, str], list[Sample]], key: tuple[str, str], fresh: list[Sample], most: int
 ) -> None:
     if fresh:
         shown[key] = sorted([*shown.get(key, []), *fresh])[:most]
-
-
-def records_at(layer: Layer, places: list[Place]) -> Iterator[tuple[Place, Record]]:
-    """The records of places; each shard is read once."""
-    by_shard: dict[int, list[Place]] = {}
-    for place in places:
-        by_shard.setdefault(place.shard, []).append(place)
-    for shard, mine in sorted(by_shard.items()):
-        records = layer.read(shard)
-        for place in sorted(mine, key=lambda p: (p.row, p.index)):
-            yield place, records[place.row]
-
-
-def outlines(layer: Layer) -> list[Record]:
-    """Every record without its objects."""
-    names = ["image_id", "uri", "width", "height", "split", "error"]
-    return [
-        Record(**row) for shard in layer.shards() for row in layer.table(shard, names).to_pylist()
-    ]
-
-
-def records_of(layer: Layer, image_ids: set[str]) -> dict[str, Record]:
-    """image_id -> record, of the images that are usable; only their shards are read."""
-    found: dict[str, Record] = {}
-    for shard in layer.shards():
-        ids = layer.table(shard, ["image_id"]).column(0).to_pylist()
-        if not image_ids.isdisjoint(ids):
-            for record in layer.read(shard):
-                if record.image_id in image_ids and record.usable:
-                    found.setdefault(record.image_id, record)
-    return found

@@ -22,7 +22,7 @@ LABELS, STUDENT = ("labels", "teacher"), ("student",)
 
 
 def last_of(measured: Evaluation | None, kinds: Sequence[str]) -> EntryResult | None:
-    """The last thing measured of the first kind that there is."""
+    """Return the last thing measured of the first kind that there is."""
     for kind in kinds:
         rows = [row for row in measured.rows if row.kind == kind] if measured else []
         if rows:
@@ -55,7 +55,7 @@ class Training:
 
 
 def read_measured(path: Path) -> tuple[Evaluation | None, str]:
-    """The last evaluation, and a note if there is a file that cannot be used."""
+    """Read the last evaluation, with a note if there is a file that cannot be used."""
     try:
         return read_result(path), ""
     except FileNotFoundError:
@@ -65,7 +65,7 @@ def read_measured(path: Path) -> tuple[Evaluation | None, str]:
 
 
 def read_trainings(folder: Path) -> tuple[list[Training], list[str]]:
-    """Every training with a run.json, by name, and a note for each that cannot be read."""
+    """Read every training with a run.json, by name, and a note for each that is damaged."""
     found: list[Training] = []
     notes: list[str] = []
     for path in sorted(folder.glob("[!.]*/run.json")):
@@ -80,7 +80,7 @@ def read_trainings(folder: Path) -> tuple[list[Training], list[str]]:
 
 
 def _epochs(path: Path) -> dict[str, list[float]]:
-    """Columns of numbers; a last line that was cut off is left out."""
+    """Read columns of numbers; a last line that was cut off is left out."""
     try:
         text = read_regular(path, _LARGEST).decode("utf-8")
     except FileNotFoundError:

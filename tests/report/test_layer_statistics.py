@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from autolabel.report.layer_statistics import layer_statistics, records_at
+from autolabel.report.layer_statistics import layer_statistics
+from autolabel.report.records import records_at
 from autolabel.store import Manifest, Workspace
 from autolabel.types import Objects, Record
 

@@ -116,7 +116,7 @@ def _student(row: EntryResult, labels: EntryResult | None, measured: Evaluation 
 
 
 def _in_use(row: EntryResult, labels: EntryResult | None) -> str:
-    """Precision and recall where the detector is used, and plainly which of them fell."""
+    """Tell precision and recall where the detector is used, and plainly which of them fell."""
     if row.recall is None or (row.ap50 or 0) < USELESS:
         return ""
     start = f" Used from score {row.score_threshold:.2f} up, "
@@ -154,7 +154,7 @@ def _no_student(statistics: LayerStatistics, trainings: Sequence[Training]) -> s
 
 
 def _gaps(statistics: LayerStatistics, names: Sequence[str]) -> Iterator[str]:
-    """Classes without a label."""
+    """Name classes without a label."""
     without = [name for name in names if not statistics.kept[name]]
     if without and len(without) < len(names):
         lost = statistics.rejected_by_class
@@ -166,7 +166,7 @@ def _gaps(statistics: LayerStatistics, names: Sequence[str]) -> Iterator[str]:
 def _doubts(
     measured: Evaluation | None, labels: EntryResult | None, student: EntryResult | None
 ) -> Iterator[str]:
-    """What the hand labels do not tell, or tell badly."""
+    """Yield what the hand labels do not tell, or tell badly."""
     if measured is None:
         yield (
             "Before you use these labels, mark 50 to 100 photos by hand and run autolabel "
@@ -194,7 +194,7 @@ def _doubts(
 
 
 def _weak(row: EntryResult | None) -> Iterator[str]:
-    """Classes that are measured on little, or are labelled badly."""
+    """Name classes that are measured on little, or are labelled badly."""
     for name, figures in (row.classes if row else {}).items():
         if not figures.truth:
             yield f"“{name}” is not on the hand-labelled photos: how many are found is not known."

@@ -83,7 +83,7 @@ def read_context(
 def _stale(
     workspace: Workspace, layer: Layer, measured: Evaluation | None, trainings: Sequence[Training]
 ) -> Iterator[str]:
-    """What was measured or learned from labels that have changed since."""
+    """Yield what was measured or learned from labels that have changed since."""
     for state in workspace.states():
         if state.layer.name == layer.name and not state.complete:
             name = layer.name

@@ -63,13 +63,8 @@ def paint(
     line = sv.BoxCornerAnnotator if corners else sv.BoxAnnotator
     scene = line(color=colours, thickness=thickness).annotate(scene, found)
     if texts is not None:
-        labels = sv.LabelAnnotator(
-            color=colours,
-            text_color=sv.Color.WHITE,
-            text_scale=0.4,
-            text_padding=3,
-            smart_position=True,
-        )
+        style = {"text_scale": 0.4, "text_padding": 3, "smart_position": True}
+        labels = sv.LabelAnnotator(color=colours, text_color=sv.Color.WHITE, **style)
         scene = labels.annotate(scene, found, labels=list(texts))
     return np.ascontiguousarray(scene[..., ::-1])
 
@@ -77,7 +72,7 @@ def paint(
 def masks_of(
     rles: Sequence[bytes | None], size_wh: tuple[int, int], to_wh: tuple[int, int]
 ) -> Bools | None:
-    """Masks as pixels of an image that is drawn at another size, (n, height, width), or None.
+    """Scale masks to an image that is drawn at another size, (n, height, width).
 
     They are scaled one by one, so that many masks of a large image do not fill the memory. An
     object without a mask has an empty one; None where no object has one.
@@ -94,7 +89,7 @@ def masks_of(
 
 
 def pixels_of(record: Record, source_root: Path) -> Pixels:
-    """The picture of a record, RGB, uint8 (height, width, 3).
+    """Read the picture of a record, RGB, uint8 (height, width, 3).
 
     Raises:
         AutolabelError: it is gone, unreadable or no longer the same.

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.ops.crops import square_crop
-from autolabel.report.layer_statistics import LayerStatistics, Place, records_at
+from autolabel.report.layer_statistics import LayerStatistics, Sample
 from autolabel.report.pictures.drawing import PALETTE, REJECTED, Pixels, evidence, paint
 from autolabel.report.pictures.image_budget import CELL, ImageBudget, Picture, resized
 from autolabel.report.pictures.photo_reader import PhotoReader
 from autolabel.report.pictures.scenes import SceneShown, labelled
+from autolabel.report.records import records_at
 from autolabel.store import Layer
 from autolabel.types import Record
 
@@ -87,15 +88,15 @@ Key = tuple[str, str]
 
 
 def _cells(
-    budget: ImageBudget, photos: PhotoReader, layer: Layer, places: dict[Key, list[Place]]
+    budget: ImageBudget, photos: PhotoReader, layer: Layer, samples: dict[Key, list[Sample]]
 ) -> dict[Key, tuple[Cell, ...]]:
-    """The crops of each group, best score first; each photo is read once."""
-    owner = {place: key for key, mine in places.items() for place in mine}
-    found: dict[Key, list[tuple[float, Cell]]] = {key: [] for key in places}
-    for place, record in records_at(layer, list(owner)):
-        cell = _cell(budget, photos, record, place.index)
+    """Draw the crops of each group, best score first; each photo is read once."""
+    owner = {sample: key for key, mine in samples.items() for sample in mine}
+    found: dict[Key, list[tuple[float, Cell]]] = {key: [] for key in samples}
+    for sample, record in records_at(layer, list(owner)):
+        cell = _cell(budget, photos, record, sample.index)
         if cell is not None:
-            found[owner[place]].append((float(record.objects.score[place.index]), cell))
+            found[owner[sample]].append((float(record.objects.score[sample.index]), cell))
     return {
         key: tuple(cell for _, cell in sorted(mine, key=lambda pair: -pair[0]))
         for key, mine in found.items()
@@ -120,7 +121,7 @@ def _cell(budget: ImageBudget, photos: PhotoReader, record: Record, index: int) 
 
 
 def cut_out(pixels: Pixels, box_xyxy: npt.NDArray[np.float64], colour: str) -> Pixels:
-    """A square of the photo around a box, with the box drawn, uint8 (CELL, CELL, 3).
+    """Cut a square around a box out of a photo and draw the box, uint8 (CELL, CELL, 3).
 
     The square keeps to the photo where that is large enough.
     """

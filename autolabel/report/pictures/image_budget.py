@@ -41,7 +41,7 @@ class ImageBudget:
         self.left_out = 0
 
     def add(self, pixels: Pixels) -> Picture | None:
-        """The picture, or None where there is no more room for it."""
+        """Encode a picture; None where there is no more room for it."""
         sink = io.BytesIO()
         Image.fromarray(pixels).save(sink, "WEBP", quality=82, method=4)
         encoded = base64.b64encode(sink.getvalue()).decode("ascii")
@@ -53,7 +53,7 @@ class ImageBudget:
 
 
 def fitted(width: int, height: int) -> tuple[int, int]:
-    """Width and height of a photo in the page.
+    """Return width and height of a photo in the page.
 
     >>> fitted(4000, 3000), fitted(400, 200), fitted(32, 32), fitted(100_000, 1)
     ((560, 420), (400, 200), (320, 320), (560, 1))
@@ -64,7 +64,7 @@ def fitted(width: int, height: int) -> tuple[int, int]:
 
 
 def resized(pixels: Pixels, to_wh: tuple[int, int]) -> Pixels:
-    """Pixels at another size."""
+    """Scale pixels to another size."""
     if (pixels.shape[1], pixels.shape[0]) == to_wh:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(to_wh, Image.Resampling.LANCZOS))

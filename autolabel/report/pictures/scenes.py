@@ -45,24 +45,24 @@ class Canvas:
 
     @classmethod
     def of(cls, record: Record, pixels: Pixels) -> Canvas:
-        """A photo scaled to the page."""
+        """Scale a photo to the page."""
         height, width = pixels.shape[:2]
         return cls(record, resized(pixels, fitted(width, height)))
 
     @property
     def size_wh(self) -> tuple[int, int]:
-        """Width and height in the page."""
+        """Return width and height in the page."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
     def boxes(self, objects: Objects) -> npt.NDArray[np.float32]:
-        """Boxes in the page's pixels."""
+        """Return boxes in the page's pixels."""
         (w, h), record = self.size_wh, self.record
         scale = np.array([w / record.width, h / record.height] * 2, np.float32)
         scaled: npt.NDArray[np.float32] = objects.xyxy * scale
         return scaled
 
     def masks(self, objects: Objects) -> Bools | None:
-        """Masks in the page's pixels."""
+        """Return masks in the page's pixels."""
         size_wh = (self.record.width, self.record.height)
         return masks_of(objects.mask.tolist(), size_wh, self.size_wh)
 
@@ -70,7 +70,7 @@ class Canvas:
 def labelled(
     budget: ImageBudget, canvas: Canvas, objects: Objects, names: Sequence[str], title: str
 ) -> Panel | None:
-    """The photo with objects in the colours of their classes; None if the budget is full."""
+    """Draw objects in the colours of their classes; None if the budget is spent."""
     objects = objects[np.isin(objects.label.astype(str), names)]
     ids = [names.index(label) for label in objects.label]
     scene = paint(canvas.pixels, canvas.boxes(objects), ids, masks=canvas.masks(objects))
@@ -79,7 +79,7 @@ def labelled(
 
 
 def counted(labels: Sequence[str]) -> str:
-    """How many of each, the most first; a number and its name stay on one line.
+    """Write how many there are of each, the most first; a number and its name stay on one line.
 
     >>> counted(["dog", "cat", "cat"]).replace("\u00a0", " ")
     '2 × cat, 1 × dog'
@@ -91,7 +91,7 @@ def counted(labels: Sequence[str]) -> str:
 def judged(
     budget: ImageBudget, canvas: Canvas, found: Objects, truth: Objects, ignore: Bools, iou: float
 ) -> Panel | None:
-    """The photo with right, wrong and missed objects drawn differently."""
+    """Draw right, wrong and missed objects differently."""
     right, missed = compared(found, truth, ignore, iou)
     wrong = ~right & ~_on_ignored(found, truth, ignore, iou)
     scene = canvas.pixels
@@ -116,7 +116,7 @@ def judged(
 
 
 def compared(found: Objects, truth: Objects, ignore: Bools, iou: float) -> tuple[Bools, Bools]:
-    """Which predictions find a hand label of their class, and which hand labels none finds.
+    """Tell which predictions find a hand label of their class, and which hand labels none finds.
 
     As COCO matches: the surest first, each with the best that is still free.
     """
@@ -132,17 +132,17 @@ def compared(found: Objects, truth: Objects, ignore: Bools, iou: float) -> tuple
 
 
 def _on_ignored(found: Objects, truth: Objects, ignore: Bools, iou: float) -> Bools:
-    """Predictions on what neither counts as found nor as missed."""
+    """Tell which predictions lie on what counts neither as found nor as missed."""
     same = found.label[:, None] == truth.label[None, :]
     covered: Bools = ((box_overlap(found, truth) >= iou) & same & ignore[None, :]).any(axis=1)
     return covered
 
 
 def at_least(objects: Objects, score: float) -> Objects:
-    """The kept objects with that score or more."""
+    """Return the kept objects with that score or more."""
     return objects[objects.keep & (objects.score >= np.float32(score))]
 
 
 def complete(panels: Iterator[Panel | None]) -> tuple[Panel, ...]:
-    """The panels that found room."""
+    """Return the panels that found room."""
     return tuple(panel for panel in panels if panel is not None)

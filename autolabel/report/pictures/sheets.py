@@ -30,7 +30,7 @@ class Crop:
 
 
 def sheet(blocks: Sequence[tuple[str, Sequence[Crop]]]) -> Image.Image:
-    """Blocks of crops side by side, each with its title."""
+    """Draw blocks of crops side by side, each with its title."""
     columns = COLUMNS if len(blocks) == 2 else 2 * COLUMNS
     drawn = [_block(title, crops, columns) for title, crops in blocks]
     whole = Image.new("RGB", (sum(b.width for b in drawn), max(b.height for b in drawn)), "white")
@@ -67,7 +67,7 @@ def _font(size: int) -> Any:
 
 
 def _cut(pen: ImageDraw.ImageDraw, name: str) -> str:
-    """As much of a file's name as fits under a cell; its end, which numbers photos, stays."""
+    """Return as much of a name as fits under a cell; its end, which numbers photos, stays."""
     shown = "".join(c if c.isprintable() else "?" for c in name)
     for start in range(len(shown)):
         text = f"…{shown[start:]}" if start else shown
@@ -77,7 +77,7 @@ def _cut(pen: ImageDraw.ImageDraw, name: str) -> str:
 
 
 def _wrapped(pen: ImageDraw.ImageDraw, text: str) -> list[str]:
-    """A text in lines that fit under a cell."""
+    """Break a text into lines that fit under a cell."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

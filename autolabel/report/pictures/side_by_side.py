@@ -15,7 +15,6 @@ from autolabel.metrics.classes import map_classes
 from autolabel.metrics.evaluation_set import renamed
 from autolabel.metrics.result import EntryResult, Evaluation
 from autolabel.ontology import Ontology
-from autolabel.report.layer_statistics import outlines, records_of
 from autolabel.report.pictures.image_budget import ImageBudget
 from autolabel.report.pictures.photo_reader import PhotoReader
 from autolabel.report.pictures.scenes import (
@@ -26,6 +25,7 @@ from autolabel.report.pictures.scenes import (
     judged,
     labelled,
 )
+from autolabel.report.records import records_of, without_objects
 from autolabel.report.results import LABELS, STUDENT, last_of
 from autolabel.store import Workspace
 from autolabel.types import Record
@@ -75,7 +75,7 @@ def side_by_side(
         mapped = map_classes(truth, ontology, measured.class_map)
     except AutolabelError as e:
         return SideBySide(note=f"The hand labels cannot be shown: {e.message}.")
-    pairs = match_truth(outlines(home.layer(rows[0][0].layer)), truth).pairs
+    pairs = match_truth(without_objects(home.layer(rows[0][0].layer)), truth).pairs
     by_uri = {record.uri: image for record, image in pairs}
     chosen = [pairs[i][0].uri for i in _steps(len(pairs), images)]
     worst = {row.name: [w.uri for w in row.worst if w.uri in by_uri][:images] for row, _ in rows}
@@ -92,7 +92,7 @@ def side_by_side(
 
 
 def _inside(workspace: Workspace, name: str) -> Workspace | None:
-    """The workspace of that relative path, if it lies in this one."""
+    """Return the workspace of that relative path, if it lies in this one."""
     home = workspace.path.resolve()
     path = (home / name).resolve()
     there = path.is_relative_to(home) and (path / "images").is_dir()
@@ -104,7 +104,7 @@ def _has(home: Workspace, layer: str) -> bool:
 
 
 def _steps(count: int, most: int) -> list[int]:
-    """At most so many places at even steps."""
+    """Return at most so many places at even steps."""
     if count <= most:
         return list(range(count))
     return np.linspace(0, count - 1, most).round().astype(int).tolist() if most else []
@@ -129,7 +129,7 @@ class _Draw:
         shown: Sequence[_Shown],
         panels: _Panels,
     ) -> Iterator[SceneShown]:
-        """One scene for each photo that is there."""
+        """Yield one scene for each photo that is there."""
         for uri in uris:
             known = [one for one in shown if ids[uri] in one.records]
             if known:

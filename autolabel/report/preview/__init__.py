@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.report.pictures.photo_reader import PhotoReader
 from autolabel.report.preview.draw import draw_image, draw_sheet
-from autolabel.report.preview.folder import Pictures, image_file, sheet_files
-from autolabel.report.preview.selection import Selection, select
-from autolabel.store import Layer, not_writable
+from autolabel.report.preview.folder import image_file, save_pictures, sheet_files
+from autolabel.report.preview.selection import select
+from autolabel.store import Layer
 
 __all__ = ["PreviewResult", "preview"]
 
@@ -50,16 +51,14 @@ def preview(
         layer: has labels.
         ontology: its classes, in whose order colours are given.
         source_root: folder that uris are relative to.
-        out: folder for the pictures; those of an earlier preview go, files of the same names are
-            replaced, others stay.
-        rejected: whether to show rejected labels only.
+        out: folder for the pictures, which replace those of an earlier preview.
+        rejected: whether to show only rejected labels.
         only: the one class to show.
         images: how many images are drawn at most, those with most rejected labels first.
         crops: how many crops of each kind a sheet has at most.
 
     Raises:
-        AutolabelError: the layer has nothing to show, none of its images can be read, or `out` is
-            not a folder or cannot be written.
+        AutolabelError: there is nothing to show, no image can be read, or `out` cannot be written.
     """
     if out.exists() and not out.is_dir():
         raise AutolabelError(f"{out} is not a folder", hint="name another one with --out")
@@ -68,16 +67,11 @@ def preview(
     shown = select(layer, photos, classes, rejected=rejected, images=images)
     if not shown.labels:
         raise _nothing(layer, photos, rejected)
-    try:
-        with Pictures(out) as pictures:
-            for record in shown.images:
-                picture = draw_image(record, classes, photos)
-                pictures.save(image_file(record.uri, record.image_id), picture)
-            for name, file in sheet_files(ontology.names).items():
-                pictures.save(file, draw_sheet(name, shown.labels, crops, photos))
-    except OSError as e:
-        raise not_writable(out, e) from e
-    return _result(out, pictures, shown, photos)
+    pictures = {image_file(r): partial(draw_image, r, classes, photos) for r in shown.images}
+    for name, file in sheet_files(ontology.names).items():
+        pictures[file] = partial(draw_sheet, name, shown.labels, crops, photos)
+    files = save_pictures(out, pictures)
+    return PreviewResult(out, files, shown.kept, shown.rejected, len(photos.gone))
 
 
 def _nothing(layer: Layer, photos: PhotoReader, rejected: bool) -> AutolabelError:
@@ -90,8 +84,3 @@ def _nothing(layer: Layer, photos: PhotoReader, rejected: bool) -> AutolabelErro
         f"{layer.name}/ has no {'rejected ' if rejected else ''}labels to show",
         hint="use --layer with another layer, or leave out --class and --rejected",
     )
-
-
-def _result(out: Path, pictures: Pictures, shown: Selection, photos: PhotoReader) -> PreviewResult:
-    kept, lost = shown.count(keep=True), shown.count(keep=False)
-    return PreviewResult(out, tuple(pictures.files), kept, lost, len(photos.gone))

@@ -6,76 +6,72 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from PIL import Image
 
 from autolabel.sources import from_uri
 from autolabel.sources.marks import PREVIEW, noted_in
-from autolabel.store import write_atomic
+from autolabel.store import not_writable, write_atomic
+from autolabel.types import Record
 
 _OURS = re.compile(r"(image|crops)-[\w.-]+\.png")
 _LONGEST = 180  # bytes; file systems take 255
 
 
-class Pictures:
-    """A folder to save pictures in; those of an earlier preview go once the new ones are there.
+def save_pictures(
+    out: Path, pictures: Mapping[str, Callable[[], Image.Image | None]]
+) -> tuple[str, ...]:
+    """Draw pictures into a folder; those of an earlier preview go once the new ones are there.
 
     A note beside them says which they are, before they are written, so that `ingest` never takes
     them for photos. Each picture is good without the others, and nobody asks whether a preview is
     current: so they are replaced one by one, not together as `store.FileSet` replaces an export.
 
-    Attributes:
-        files: names of what was saved.
+    Args:
+        out: the folder.
+        pictures: name of a file -> draws it; None where there is nothing to draw.
+
+    Returns:
+        Names of what was saved.
+
+    Raises:
+        AutolabelError: the folder cannot be written.
     """
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.files: list[str] = []
-        self._old: list[str] = []
-
-    def __enter__(self) -> Pictures:
-        self.out.mkdir(parents=True, exist_ok=True)
+    saved: list[str] = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
         # Anybody may have written the note: what it names is ours by its name too, and lies here.
-        noted = {path.name for path in noted_in(self.out, [PREVIEW]) if path.parent == self.out}
-        self._old = sorted(name for name in noted if _OURS.fullmatch(name))
-        return self
-
-    def save(self, name: str, picture: Image.Image | None) -> None:
-        """Save a picture where there is one."""
-        if picture is None:
-            return
-        self.files.append(name)
-        self._note({*self.files, *self._old})
-        sink = io.BytesIO()
-        picture.save(sink, "PNG")
-        write_atomic(self.out / name, sink.getvalue())
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            for name in set(self._old) - set(self.files):
-                (self.out / name).unlink(missing_ok=True)
-            self._note(set(self.files))
-
-    def _note(self, files: set[str]) -> None:
-        text = json.dumps({"files": sorted(files)}, indent=1) + "\n"
-        write_atomic(self.out / PREVIEW, text.encode())
+        noted = {path.name for path in noted_in(out, [PREVIEW]) if path.parent == out}
+        old = {name for name in noted if _OURS.fullmatch(name)}
+        for name, draw in pictures.items():
+            if (picture := draw()) is not None:
+                saved.append(name)
+                _note(out, {*saved, *old})
+                sink = io.BytesIO()
+                picture.save(sink, "PNG")
+                write_atomic(out / name, sink.getvalue())
+        for name in old - {*saved}:
+            (out / name).unlink(missing_ok=True)
+        _note(out, {*saved})
+    except OSError as e:
+        raise not_writable(out, e) from e
+    return tuple(saved)
 
 
-def image_file(uri: str, image_id: str) -> str:
-    """The file name of a drawn photo."""
-    return f"image-{_plain(from_uri(uri, Path('/')).stem)}-{image_id[:8]}.png"
+def _note(out: Path, files: set[str]) -> None:
+    text = json.dumps({"files": sorted(files)}, indent=1) + "\n"
+    write_atomic(out / PREVIEW, text.encode())
+
+
+def image_file(record: Record) -> str:
+    """Return the file name of a drawn photo."""
+    return f"image-{_plain(from_uri(record.uri, Path('/')).stem)}-{record.image_id[:8]}.png"
 
 
 def sheet_files(names: Sequence[str]) -> dict[str, str]:
-    """The file name of each class's sheet; it depends on no option.
+    """Return the file name of each class's sheet; it depends on no option.
 
     Classes whose names differ in case or in what no file name takes get their number too.
 
@@ -94,6 +90,6 @@ def sheet_files(names: Sequence[str]) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    """A name that every file system takes."""
+    """Return a name that every file system takes."""
     text = re.sub(r"[^\w.-]+", "_", name).encode()[:_LONGEST].decode("utf-8", "ignore")
     return text or "_"

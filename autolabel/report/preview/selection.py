@@ -27,9 +27,15 @@ class Selection:
     images: list[Record] = field(default_factory=list)
     labels: dict[tuple[str, bool], list[Label]] = field(default_factory=dict)
 
-    def count(self, *, keep: bool) -> int:
-        """Return how many labels are kept, or are not."""
-        return sum(len(labels) for (_, kept), labels in self.labels.items() if kept == keep)
+    @property
+    def kept(self) -> int:
+        """Return how many labels are kept."""
+        return sum(len(labels) for (_, keep), labels in self.labels.items() if keep)
+
+    @property
+    def rejected(self) -> int:
+        """Return how many labels are rejected."""
+        return sum(map(len, self.labels.values())) - self.kept
 
 
 def select(
