@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import graphlib
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -10,50 +12,27 @@ from pathlib import Path
 import pytest
 
 import autolabel
+from tests.conftest import REPO
 
 PACKAGE = Path(autolabel.__file__).parent
 
-BASE = {"errors", "reading", "plugins"}
-DATA = BASE | {"types", "ontology", "config"}
-MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
-    "reading": set(),
-    "plugins": set(),
-    "types": BASE,
-    "ontology": BASE,
-    "config": BASE | {"ontology"},
-    "ops": BASE | {"types"},
-    "registry": BASE,
-    "sources": BASE | {"ops"},
-    "models": BASE | {"types", "ontology", "ops", "registry"},
-    "store": DATA | {"ops", "sources"},
-    "engine": BASE | {"types", "store"},
-    "datasets": DATA | {"ops", "sources", "store"},
-    "stages": DATA | {"ops", "registry", "sources", "models.base", "store", "engine", "datasets"},
-    "metrics": DATA | {"ops", "store", "datasets"},
-    "train": DATA
-    | {"ops", "registry", "models", "sources", "store", "engine", "datasets", "stages", "metrics"},
-    "evaluate": DATA
-    | {"ops", "registry", "models.device", "models.machine", "sources", "store", "engine"}
-    | {"datasets", "stages", "metrics", "train"},
-    "report": DATA | {"ops", "registry", "sources", "store", "datasets", "stages", "metrics"},
-    "pipeline": DATA
-    | {"ops", "registry", "sources", "store", "datasets", "stages", "metrics", "train"}
-    | {"evaluate", "report"},
-    "testing": DATA
-    | {"ops", "registry", "sources", "models", "store", "engine", "datasets", "stages", "metrics"},
-}
-LIBRARIES = {
-    "typer": {"cli"},
-    "rich": {"cli"},
-    "torch": {"models", "train"},
-    "torchvision": {"models", "train"},
-    "transformers": {"models", "train"},
-    "ultralytics": {"models", "train"},
-    "ray": {"engine"},
-    "cv2": {"ops"},
-}
+PLAN = (REPO / "docs" / "architecture.md").read_text("utf-8")
 
+
+def table(first_column: str) -> dict[str, list[str]]:
+    """Rows of the page's table whose head begins so: first cell -> the names in the last one."""
+    lines = PLAN[PLAN.index(f"| {first_column} |") :].splitlines()[2:]
+    cells = [line.strip("| ").split(" | ") for line in itertools.takewhile(str.strip, lines)]
+    return {
+        first.strip("`"): [name for name in rest[-1].strip(" |").split(", ") if name]
+        if len(rest) > (first_column == "room")
+        else []
+        for first, *rest in cells
+    }
+
+
+MAY_IMPORT = table("room")
+LIBRARIES = table("library")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -88,8 +67,56 @@ def test_no_wall_is_crossed(path: Path) -> None:
         assert rest[0] in allowed or ".".join(rest[:2]) in allowed, f"{here} may not use {name}"
 
 
+def test_the_plan_names_every_room_and_no_arrow_points_up() -> None:
+    rooms = {room(path.relative_to(PACKAGE).parts) for path in MODULES}
+    assert set(MAY_IMPORT) == rooms - {"cli", "__init__", "__main__"}
+    assert "ultralytics" in LIBRARIES
+    above: set[str] = set()
+    for name, allowed in MAY_IMPORT.items():
+        upward = {one.split(".")[0] for one in allowed} - above
+        assert not upward, f"{name} is above {upward}"
+        above.add(name)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {
+        ".".join(["autolabel", *p.relative_to(PACKAGE).with_suffix("").parts]) for p in MODULES
+    }
+    names = {name.removesuffix(".__init__") for name in names}
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        here = ".".join(["autolabel", *path.relative_to(PACKAGE).with_suffix("").parts])
+        here = here.removesuffix(".__init__")
+        found = {
+            name if name in names else name.rpartition(".")[0]
+            for name in at_once(ast.parse(path.read_text("utf-8")))
+            if name.startswith("autolabel.")
+        }
+        graph[dotted(path)] = (found & names) - {dotted(path)}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as e:
+        pytest.fail(" -> ".join(e.args[1]))
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def at_once(tree: ast.Module) -> set[str]:
+    """What a module imports when it is imported, and not only for types or in a function."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
 @pytest.mark.parametrize(
-    "module", ["autolabel.cli", "autolabel.pipeline.plan", "autolabel.cli.run"]
+    "module", ["autolabel", "autolabel.cli", "autolabel.pipeline.plan", "autolabel.cli.run"]
 )
 def test_importing_loads_no_torch(module: str) -> None:
     code = (
