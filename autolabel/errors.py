@@ -8,9 +8,12 @@ Any other exception that escapes is a bug of ours and shows its traceback.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Sequence
+
 
 class AutolabelError(Exception):
-    """A problem that the user can mend.
+    """A problem that the user can fix.
 
     Args:
         message: what is wrong, in one line, without a full stop.
@@ -36,3 +39,25 @@ class UsageError(AutolabelError):
 
 def _rebuild(kind: type[AutolabelError], message: str, hint: str) -> AutolabelError:
     return kind(message, hint=hint)
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is spelled most like a word; None where none is near.
+
+    Args:
+        cutoff: least likeness, in [0, 1], as of `difflib.get_close_matches`.
+
+    >>> nearest("promt", ["prompt", "model"])
+    'prompt'
+    """
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), None)
+
+
+def suggest(word: str, known: Sequence[str], intro: str) -> str:
+    """Return a hint for a name that is not known: the nearest one, else all of them.
+
+    >>> suggest("promt", ["prompt", "model"], "the keys are")
+    "did you mean 'prompt'?"
+    """
+    near = nearest(word, known)
+    return f"did you mean {near!r}?" if near else f"{intro}: {', '.join(known)}"

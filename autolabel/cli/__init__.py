@@ -13,8 +13,7 @@ from typer.exceptions import TyperException
 
 from autolabel.cli.commands import app
 from autolabel.cli.screen import message, problem
-from autolabel.config import suggest
-from autolabel.errors import AutolabelError
+from autolabel.errors import AutolabelError, suggest
 
 
 def main(arguments: list[str] | None = None) -> None:

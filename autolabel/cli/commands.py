@@ -37,9 +37,8 @@ from autolabel.config import (
     ReportConfig,
     TrainConfig,
     load_pipeline,
-    suggest,
 )
-from autolabel.errors import AutolabelError, UsageError
+from autolabel.errors import AutolabelError, UsageError, suggest
 
 if TYPE_CHECKING:
     from autolabel.stages.running import StageResult

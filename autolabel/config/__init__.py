@@ -4,7 +4,7 @@ A model's `settings` are what shapes a layer's content and so binds it; sources,
 engine options say only how or where, and are left out.
 """
 
-from autolabel.config.base import Config, build, choices_of, group_of, suggest
+from autolabel.config.base import Config, build, choices_of, group_of
 from autolabel.config.evaluate import EvaluateConfig
 from autolabel.config.filter import FilterConfig
 from autolabel.config.pipeline import STEPS, PipelineConfig, load_pipeline
@@ -35,5 +35,4 @@ __all__ = [
     "choices_of",
     "group_of",
     "load_pipeline",
-    "suggest",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import core_schema
 
 from autolabel import reading
-from autolabel.errors import AutolabelError, UsageError
+from autolabel.errors import AutolabelError, UsageError, suggest
 from autolabel.plugins import named
 
 
@@ -90,16 +89,6 @@ def build(model: type[AnyConfig], values: Mapping[str, Any], *, flags: bool) -> 
         return model.model_validate(dict(values))
     except ValidationError as e:
         raise _usage_error(model, e, flags=flags) from None
-
-
-def suggest(word: str, known: Sequence[str], intro: str) -> str:
-    """A hint for a name that is not known: the nearest one, else all of them.
-
-    >>> suggest("promt", ["prompt", "model"], "the keys are")
-    "did you mean 'prompt'?"
-    """
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"{intro}: {', '.join(known)}"
 
 
 def scores_in_range(value: dict[str, float]) -> dict[str, float]:

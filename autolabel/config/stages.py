@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from autolabel.config.base import Config, OneOf, as_list, read_yaml, scores_in_range, suggest
-from autolabel.errors import UsageError
+from autolabel.config.base import Config, OneOf, as_list, read_yaml, scores_in_range
+from autolabel.errors import UsageError, suggest
 from autolabel.ontology import Ontology
 from autolabel.reading import parse_json
 

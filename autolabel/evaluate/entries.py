@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from autolabel.config import EngineConfig, EvaluateConfig, suggest
+from autolabel.config import EngineConfig, EvaluateConfig
 from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
-from autolabel.errors import AutolabelError, UsageError
+from autolabel.errors import AutolabelError, UsageError, suggest
 from autolabel.evaluate.hand_label_baseline import SUFFIX, Reference, train_twin
 from autolabel.evaluate.replay import label_truth
 from autolabel.evaluate.students import Entrant, find_students, predict

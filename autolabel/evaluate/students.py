@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autolabel.config import EngineConfig, EvaluateConfig, suggest
-from autolabel.errors import AutolabelError, UsageError
+from autolabel.config import EngineConfig, EvaluateConfig
+from autolabel.errors import AutolabelError, UsageError, suggest
 from autolabel.ontology import Ontology
 from autolabel.registry.checksums import sha256_of
 from autolabel.stages.pixels import Photos

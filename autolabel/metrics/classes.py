@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
-from autolabel.config import suggest
 from autolabel.datasets.ground_truth import GroundTruth
-from autolabel.errors import AutolabelError
+from autolabel.errors import AutolabelError, nearest, suggest
 from autolabel.ontology import Ontology
 
 
@@ -49,8 +47,8 @@ def map_classes(
 def _unknown(names: list[str], ontology: Ontology) -> AutolabelError:
     listed = ", ".join(map(repr, names))
     lower = {name.casefold(): name for name in ontology.names}
-    near = difflib.get_close_matches(names[0].casefold(), lower, n=1, cutoff=0.0)
-    target = lower[near[0]] if near else ontology.names[0]
+    near = nearest(names[0].casefold(), lower, cutoff=0)
+    target = lower[near] if near else ontology.names[0]
     return AutolabelError(
         f"the hand labels have classes that the workspace has not: {listed}",
         hint=f'add --class-map "{names[0]}={target}", or --class-map "{names[0]}=" to leave it '

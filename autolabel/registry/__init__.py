@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autolabel.errors import AutolabelError
+from autolabel.errors import AutolabelError, nearest, suggest
 from autolabel.plugins import named
 from autolabel.reading import read_json
 from autolabel.registry import hub
@@ -169,12 +169,10 @@ def hub_id_of(name: str) -> str:
     if known is not None:
         return known.hub_id
     if not hub.HUB_ID.fullmatch(name):
-        import difflib
-
-        near = difflib.get_close_matches(name, registered(), n=1)
+        near = nearest(name, registered())
         raise AutolabelError(
             f"there is no model {name!r}",
-            hint=f"did you mean {near[0]!r}?" if near else "autolabel models lists the names",
+            hint=f"did you mean {near!r}?" if near else "autolabel models lists the names",
         )
     return name
 
@@ -259,7 +257,7 @@ def _from_hub(task: str, name: str, hub_id: str, *, fetch: bool) -> Located:
     from huggingface_hub import constants
 
     if not hub.HUB_ID.fullmatch(hub_id):
-        raise AutolabelError(f"there is no model {name!r}", hint=_nearest(task, name))
+        raise AutolabelError(f"there is no model {name!r}", hint=_near(task, name))
     here = hub.cached(hub_id, bare=bool(_own_adapter(task, hub_id)))
     if here is not None:
         hub.keep(hub_id, here.commit)
@@ -286,11 +284,6 @@ def _bundled(task: str) -> str:
     return f", or use {folder} now" if (folder / "config.json").is_file() else ""
 
 
-def _nearest(task: str, name: str) -> str:
-    import difflib
-
+def _near(task: str, name: str) -> str:
     names = [n for n, r in registered().items() if r.task == task]
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"use a folder that exists, a hub id (owner/name), or one of: {', '.join(names)}"
+    return suggest(name, names, "use a folder that exists, a hub id (owner/name), or one of")

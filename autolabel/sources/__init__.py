@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 import re
@@ -17,7 +16,7 @@ from itertools import accumulate
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from autolabel.errors import AutolabelError
+from autolabel.errors import AutolabelError, nearest
 from autolabel.ops.images import IMAGE_SUFFIXES
 from autolabel.reading import read_regular
 from autolabel.sources.walk import Walk, shown, unreadable
@@ -257,7 +256,5 @@ def _nearest_hint(path: Path) -> str:
     while not path.parent.is_dir() and path != path.parent:
         path = path.parent
     names = sorted(os.listdir(path.parent)) if os.access(path.parent, os.R_OK) else []
-    near = difflib.get_close_matches(path.name, names, n=1)
-    if near:
-        return f"did you mean {shown(path.parent / near[0])}?"
-    return _SOURCES_HINT
+    near = nearest(path.name, names)
+    return f"did you mean {shown(path.parent / near)}?" if near else _SOURCES_HINT

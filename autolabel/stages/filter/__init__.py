@@ -10,9 +10,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
-from autolabel.config import EngineConfig, FilterConfig, suggest
+from autolabel.config import EngineConfig, FilterConfig
 from autolabel.engine.base import Task
-from autolabel.errors import UsageError
+from autolabel.errors import UsageError, suggest
 from autolabel.ontology import Ontology
 from autolabel.registry import Located
 from autolabel.stages.filter.fit import TASKS, Gathered, Place, gather, read_joined

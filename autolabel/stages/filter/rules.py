@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.config import FilterConfig, suggest
-from autolabel.errors import UsageError
+from autolabel.config import FilterConfig
+from autolabel.errors import UsageError, suggest
 from autolabel.ops import masks
 from autolabel.ops.boxes import box_areas
 from autolabel.stages.filter.evidence import Chances, Distances
