@@ -28,7 +28,7 @@ from autolabel.config import EngineConfig, FilterConfig, IngestConfig, load_pipe
 from autolabel.datasets.ground_truth import GroundTruth, read_ground_truth
 from autolabel.ontology import Ontology
 from autolabel.stages import filter as filtering
-from autolabel.stages.filter.rules import active
+from autolabel.stages.filter import active
 from autolabel.stages.ingest import ingest
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from autolabel.config.base import Config, as_list, scores_in_range
-from autolabel.errors import UsageError
 
 
 class FilterConfig(Config):
@@ -71,31 +70,31 @@ class FilterConfig(Config):
             "a bad photo of a {}.",
         ),
         min_length=1,
-        description="Sentences around a prompt, whose vectors are averaged; {} is the prompt.",
+        description="Prompt templates; {} is the prompt, and their vectors are averaged.",
     )
     background: tuple[str, ...] = Field(
         ("background", "nothing", "an empty area", "a blurry patch"),
         min_length=1,
-        description="Texts for what is no object; together they compete like one class.",
+        description="Texts for what is not an object; together they compete like one class.",
     )
     clip_class: bool = Field(
         False, description="Reject where another class, a negative or background is more likely."
     )
     clip_score: float = Field(
-        0.0, ge=0, le=1, description="Lowest chance of a label's own class; 0 is off."
+        0.0, ge=0, le=1, description="Lowest probability of a label's own class; 0 is off."
     )
     clip_margin: float = Field(
         -1.0,
         ge=-1,
         le=1,
-        description="Least by which that chance exceeds the next best; -1 is off.",
+        description="Least by which that probability exceeds the next best; -1 is off.",
     )
     clip_image: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Lowest chance, against background, that the whole image shows the class; "
-        "0 is off.",
+        description="Lowest probability, against background, that the whole image shows the "
+        "class; 0 is off.",
     )
     dinov2: str = Field(
         "",
@@ -103,24 +102,27 @@ class FilterConfig(Config):
         "a hub id or a local folder; none by default.",
     )
     neighbours: int = Field(
-        10, ge=1, le=1000, description="Crops of a class's crowd that a crop is compared with."
+        10,
+        ge=1,
+        le=1000,
+        description="Nearest prototypes of a class that a crop is compared with.",
     )
     crowd_share: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="Share of a class's labels, the most typical ones, that make its crowd.",
+        description="Share of a class's labels, the most typical ones, that are its prototypes.",
     )
     dinov2_class: float = Field(
         0.0,
         ge=0,
-        description="Reject where the distance to the own class's crowd is over this many times "
-        "the distance to another's; 0 is off.",
+        description="Reject where the distance to the own class's prototypes is over this many "
+        "times the distance to another's; 0 is off.",
     )
     dinov2_distance: float = Field(
         0.0,
         ge=0,
-        description="Largest distance to the class's crowd, in units of what is usual for it; "
+        description="Largest distance to the class's prototypes, in units of the class's median; "
         "0 is off.",
     )
     examples: str = Field(
@@ -135,7 +137,7 @@ class FilterConfig(Config):
         "logistic", description="How the probe learns: nearest neighbours or logistic regression."
     )
     probe_sure: float = Field(
-        0.8, ge=0, le=1, description="Chance from which the probe is sure of another class."
+        0.8, ge=0, le=1, description="Probability from which the probe is sure of another class."
     )
     nms_iou: float = Field(
         1.0,
@@ -176,20 +178,3 @@ class FilterConfig(Config):
             if template.count("{}") != 1:
                 raise ValueError(f"{template!r} must hold {{}} once, for the prompt")
         return value
-
-    def check(self) -> None:
-        """See that each rule has what it needs.
-
-        Raises:
-            UsageError: a rule is on whose model is not named.
-        """
-        for model, names in (
-            ("clip", ("clip_class", "clip_score", "clip_margin", "clip_image")),
-            ("dinov2", ("dinov2_class", "dinov2_distance", "examples")),
-        ):
-            on = [n for n in names if getattr(self, n) != FilterConfig.model_fields[n].default]
-            if on and not getattr(self, model):
-                raise UsageError(
-                    f"{on[0]} needs an embedder",
-                    hint=f"name one with --{model}, or {model}: in the file",
-                )

@@ -118,7 +118,6 @@ def _detect(config: PipelineConfig) -> None:
 
 def _filter(config: PipelineConfig) -> None:
     assert config.filter is not None  # it is among the steps
-    config.filter.check()
     active(config.filter)
     check_classes(config.filter, config.detect.resolve_ontology())
 

@@ -1,12 +1,18 @@
-"""Labelled example crops: a folder with one subfolder per class, or any set of hand labels."""
+"""Example crops that people have sorted, and the probe that learns from their vectors.
+
+Examples are a folder with one subfolder per class, or any set of hand labels.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +25,22 @@ from autolabel.ontology import Ontology
 from autolabel.ops.crops import square_crop
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
 from autolabel.sources import find_images
-from autolabel.stages.filter.probe import Examples
+from autolabel.stages.filter.evidence import ProbeAnswers
+from autolabel.store.vectors import Vectors
 
 PER_PASS = 64
 """Example crops that are in memory at a time."""
 
+NEIGHBOURS = 5
+"""Examples that vote, where there are as many."""
+
+DATASET_FOLDERS = ("images", "labels", "annotations", "Annotations", "JPEGImages")
+"""Subfolders of a dataset with hand labels; none of them is a class."""
+
 Box = tuple[float, float, float, float]
+
+
+# -- where they are -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -38,19 +54,19 @@ class Example:
 
 
 @dataclass(frozen=True)
-class ExampleSet:
+class Examples:
     """The examples of `find_examples`."""
 
     examples: tuple[Example, ...]
 
     def fingerprint(self, revision: str, context: float) -> str:
-        """Changes when a crop, the model or the context does."""
+        """Return what changes when a crop, the model or the context does."""
         rows = [[e.name, e.image_id, e.box_xyxy] for e in self.examples]
         text = json.dumps([rows, revision, context]).encode()
         return hashlib.sha256(text).hexdigest()[:16]
 
-    def embedded(self, embedder: Embedder, context: float) -> Examples:
-        """Their vectors; boxes get the context that labels get, whole images are crops already."""
+    def embedded(self, embedder: Embedder, context: float) -> ExampleVectors:
+        """Embed them; boxes get the context that labels get, whole images are crops already."""
         parts = []
         crops: list[npt.NDArray[np.uint8]] = []
         for crop in self._crops(context):
@@ -59,7 +75,7 @@ class ExampleSet:
                 parts.append(embedder.embed_images(crops))
                 crops = []
         parts.append(embedder.embed_images(crops))
-        return Examples(np.array([e.name for e in self.examples]), np.concatenate(parts))
+        return ExampleVectors(np.array([e.name for e in self.examples]), np.concatenate(parts))
 
     def _crops(self, context: float) -> Iterator[npt.NDArray[np.uint8]]:
         last: tuple[Path, npt.NDArray[np.uint8]] | None = None
@@ -73,7 +89,7 @@ class ExampleSet:
                 yield square_crop(image, example.box_xyxy, context)
 
 
-def find_examples(folder: Path, ontology: Ontology, holdout: Sequence[str]) -> ExampleSet:
+def find_examples(folder: Path, ontology: Ontology, holdout: Sequence[str]) -> Examples:
     """Find example crops.
 
     Args:
@@ -104,13 +120,13 @@ def find_examples(folder: Path, ontology: Ontology, holdout: Sequence[str]) -> E
                 f"example {example.path} is a held-out photo",
                 hint="what the labels are measured against must not shape them; take it out",
             )
-    return ExampleSet(tuple(found))
+    return Examples(tuple(found))
 
 
 def _sorted_crops(folder: Path) -> list[Example]:
     found = []
     for sub in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        if sub.name in ("images", "labels", "annotations", "Annotations", "JPEGImages"):
+        if sub.name in DATASET_FOLDERS:
             return []
         paths = find_images([str(sub)]).paths
         found += [Example(sub.name, path, content_id(_bytes(path))) for path in paths]
@@ -130,11 +146,79 @@ def _bytes(path: Path) -> bytes:
     try:
         return read_bytes(path)
     except ImageError as e:
-        raise AutolabelError(f"example {path} {e}", hint="mend or remove it") from e
+        raise AutolabelError(f"example {path} {e}", hint="fix or remove it") from e
 
 
 def _pixels(path: Path) -> npt.NDArray[np.uint8]:
     try:
         return decode(_bytes(path))
     except ImageError as e:
-        raise AutolabelError(f"example {path} is not usable: {e}", hint="mend or remove it") from e
+        raise AutolabelError(f"example {path} is not usable: {e}", hint="fix or remove it") from e
+
+
+# -- what they teach ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleVectors:
+    """The name of each example crop, and its vector, float32 (n, d) of length one."""
+
+    names: npt.NDArray[np.str_]
+    vectors: Vectors
+
+    def to_bytes(self) -> bytes:
+        """Return the file that keeps them; the same examples give the same bytes."""
+        sink = io.BytesIO()
+        np.savez_compressed(sink, names=self.names, vectors=self.vectors.astype(np.float16))
+        return sink.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ExampleVectors:
+        """Read what `to_bytes` gave.
+
+        Raises:
+            ValueError: the bytes are damaged.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                return cls(file["names"], file["vectors"].astype(np.float32))
+        except Exception as e:  # zip files and arrays in them raise nearly anything
+            raise ValueError(f"damaged: {e}") from e
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Names crops as the examples like them are named.
+
+    Attributes:
+        examples: of at least two names.
+        kind: `neighbours` (votes of the nearest, by distance) or `logistic` (regression with
+            classes weighed equally; the usual linear probe on frozen features).
+        classes: names that are classes of the ontology; the others only compete.
+    """
+
+    examples: ExampleVectors
+    kind: str
+    classes: frozenset[str]
+
+    @cached_property
+    def _model(self) -> Any:
+        if self.kind == "neighbours":
+            from sklearn.neighbors import KNeighborsClassifier
+
+            count = min(NEIGHBOURS, len(self.examples.names))
+            model = KNeighborsClassifier(n_neighbors=count, weights="distance", metric="cosine")
+        else:
+            from sklearn.linear_model import LogisticRegression
+
+            # Vectors of length one are close together: without a weak penalty nothing is sure.
+            model = LogisticRegression(C=100.0, class_weight="balanced", max_iter=1000)
+        return model.fit(self.examples.vectors, self.examples.names)
+
+    def answers(self, crops: Vectors) -> ProbeAnswers:
+        """Name each crop of (n, d)."""
+        found = self._model.predict_proba(crops)
+        best = found.argmax(axis=1)
+        names = np.array([str(n) for n in self._model.classes_[best]], object).reshape(len(best))
+        probability = found[np.arange(len(best)), best].astype(np.float64)
+        return ProbeAnswers(names, probability, self.classes)

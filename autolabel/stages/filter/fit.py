@@ -1,81 +1,87 @@
-"""What the filter needs beside the labels: embeddings, and what is fitted over the whole layer."""
+"""What the rules need beside the labels: embeddings, and what is learned over the whole layer.
+
+Each fit is kept in a file beside the embeddings that it comes from, under a name that changes with
+all that it depends on.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from autolabel import registry
 from autolabel.config import EngineConfig, FilterConfig
 from autolabel.errors import AutolabelError
-from autolabel.ontology import Ontology
 from autolabel.reading import parse_json, read_regular
-from autolabel.stages.embed import Embed, TextVectors, Wording, embed_texts
-from autolabel.stages.filter.evidence import CLIP, DINOV2, Crowds, find_crowds, joined
-from autolabel.stages.filter.examples import find_examples
-from autolabel.stages.filter.probe import Examples, Probe
-from autolabel.stages.filter.rules import GROUP, active
-from autolabel.stages.filter.stage import Filter
+from autolabel.stages.embed import embed
+from autolabel.stages.filter.apply import RuleSet
+from autolabel.stages.filter.evidence import CLIP, DINOV2, join_vectors, vector_key
+from autolabel.stages.filter.examples import ExampleVectors, Probe, find_examples
+from autolabel.stages.filter.prototypes import Prototypes, find_prototypes, kept_labels
+from autolabel.stages.filter.rule import LEARNED
+from autolabel.stages.filter.rules import GROUP, RULES, active
+from autolabel.stages.filter.texts import PromptTexts, TextVectors, embed_texts
 from autolabel.stages.history import ontology_of
-from autolabel.stages.running import Reporter, derive, existing_root
-from autolabel.store import EMBED, Layer, Manifest, Workspace, write_atomic
+from autolabel.stages.running import Reporter
+from autolabel.store import EMBED, Layer, Workspace, write_atomic
+from autolabel.store.vectors import CROPS
 from autolabel.types import Record
 
 TASKS: Mapping[str, str] = {CLIP: "image-text", DINOV2: "image"}
 """Embedder -> what its model must do."""
 
-LEARNED = ("dinov2_class", "dinov2_distance", "examples")
-"""Rules that need what is learned over the whole dataset."""
+PROTOTYPES = "crowds"
+"""What workspaces call the prototypes: the files `crowds-….npz`, and a key in manifests."""
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where embeddings and fits lie.
-
-    Attributes:
-        home: the workspace.
-        learned_from: the workspace whose fits to use in place of own ones.
-        on_trial: whether what a filter was made with stays in its place.
-    """
-
-    home: Workspace
-    learned_from: Workspace | None = None
-    on_trial: bool = False
-
-
 @dataclass(frozen=True, eq=False)
-class Gathered:
+class Fitted:
     """All that the rules need beside the labels.
 
     Attributes:
         layers: embedder -> the layer with its vectors.
         located: embedder -> its model.
-        texts, crowds, probe: see `Filter`.
-        inputs: digests of what was fitted over the whole dataset.
+        texts, prototypes, probe: see `RuleSet`.
+        inputs: digests of what was learned over the whole dataset.
         origin: where it came from, for the manifest.
     """
 
     layers: dict[str, Layer]
     located: dict[str, registry.Located]
     texts: TextVectors | None
-    crowds: Crowds | None
+    prototypes: Prototypes | None
     probe: Probe | None
     inputs: dict[str, str]
     origin: dict[str, str]
 
 
-def gather(
-    place: Place, source: Layer, config: FilterConfig, engine: EngineConfig, report: Reporter
-) -> Gathered:
-    """Embed what is not embedded yet, and fit what is not fitted yet.
+def fit(
+    workspace: Workspace,
+    source: Layer,
+    config: FilterConfig,
+    engine: EngineConfig,
+    report: Reporter,
+    *,
+    learned_from: Workspace | None = None,
+    on_trial: bool = False,
+) -> Fitted:
+    """Embed what is not embedded yet, and fit what is not fitted yet; holds no lock.
+
+    Args:
+        workspace: has `source`.
+        source: the labels.
+        config: the rules.
+        engine: how it runs.
+        report: called when work begins.
+        learned_from: the workspace whose fits to use in place of own ones.
+        on_trial: whether what the layer `filter` was made with stays in its place.
 
     Raises:
         AutolabelError: a model or the examples are not to be had.
@@ -84,45 +90,101 @@ def gather(
     located: dict[str, registry.Located] = {}
     for name, task in TASKS.items():
         if getattr(config, name):
-            located[name] = registry.locate(task, getattr(config, name))
-            layers[name] = _vectors(place, name, located[name], source, config, engine, report)
-    ontology = ontology_of(source)
-    found = Gathered(layers, located, None, None, None, {}, {})
-    found.origin.update({name: at.reference() for name, at in located.items()})
-    if CLIP in layers:
-        texts = _texts(layers[CLIP], located[CLIP], ontology, config, engine)
-        found = replace(found, texts=texts)
-    if DINOV2 in layers:
-        found = replace(found, crowds=_crowds(place, source, config, found))
-        found = replace(
-            found, probe=_probe(place, located[DINOV2], ontology, config, engine, found)
-        )
-    return found
+            at = located[name] = registry.locate(task, getattr(config, name))
+            layers[name] = embed(
+                workspace, name, at, source, config.context, engine, report, on_trial=on_trial
+            )
+    origin = {name: at.reference() for name, at in located.items()}
+    do = _Fit(workspace, source, config, engine, learned_from, layers, located, origin)
+    texts = do.texts() if CLIP in layers else None
+    prototypes = do.prototypes(texts) if DINOV2 in layers else None
+    probe = do.probe() if config.examples and DINOV2 in layers else None
+    return Fitted(layers, located, texts, prototypes, probe, do.inputs, do.origin)
 
 
-def _vectors(
-    place: Place,
-    name: str,
-    located: registry.Located,
-    source: Layer,
-    config: FilterConfig,
-    engine: EngineConfig,
-    report: Reporter,
-) -> Layer:
-    """The layer `embed/NAME`, made or brought up to date."""
-    manifest = Manifest(stage=EMBED, settings={"context": config.context}, model=located.identity())
-    root = existing_root(place.home)
-    make = partial(Embed, located, config.context, root, engine.device)
-    return derive(
-        place.home, f"{EMBED}/{name}", source, manifest, make, root, engine, True, report,
-        on_trial=place.on_trial,
-    ).layer  # fmt: skip
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """The fits of one layer; notes in `inputs` and `origin` what each of them came from."""
+
+    workspace: Workspace
+    source: Layer
+    config: FilterConfig
+    engine: EngineConfig
+    learned_from: Workspace | None
+    layers: dict[str, Layer]
+    located: dict[str, registry.Located]
+    origin: dict[str, str]
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def texts(self) -> TextVectors:
+        """Embed the prompts."""
+        config, located = self.config, self.located[CLIP]
+        ontology = ontology_of(self.source)
+        prompts = PromptTexts.of(ontology, config.templates, config.background)
+
+        def make() -> bytes:
+            return embed_texts(registry.load(located, self.engine.device), prompts).to_json()
+
+        def parse(data: bytes) -> TextVectors:
+            return TextVectors.from_json(parse_json(data))
+
+        return _kept(self.layers[CLIP], f"texts-{prompts.fingerprint()}.json", parse, make)[0]
+
+    def prototypes(self, texts: TextVectors | None) -> Prototypes:
+        """Learn the prototypes from the whole layer, or take those of `learned_from`.
+
+        Labels that the rules before the first use of the prototypes reject take no part: in a rare
+        class the errors may be more than a minority otherwise.
+        """
+        if self.learned_from is not None:
+            file, data = _learned(self.learned_from)
+        else:
+            config, earlier = self.config, _earlier_rules(self.config)
+            key: list[object] = [self.source.fingerprint(), earlier.settings()]
+            key += [config.neighbours, config.crowd_share]
+            key += [layer.fingerprint() for layer in self.layers.values()]
+            digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+            file = f"{PROTOTYPES}-{digest}.npz"
+
+            def make() -> bytes:
+                kept = kept_labels(self._judged(RuleSet(earlier, texts)), vector_key(DINOV2, CROPS))
+                return find_prototypes(
+                    kept, neighbours=config.neighbours, share=config.crowd_share
+                ).to_bytes()
+
+            data = _kept(self.layers[DINOV2], file, Prototypes.from_bytes, make)[1]
+        self.inputs[PROTOTYPES] = hashlib.sha256(data).hexdigest()
+        self.origin[PROTOTYPES] = file
+        return Prototypes.from_bytes(data)
+
+    def _judged(self, rules: RuleSet) -> Iterator[Record]:
+        for index in self.source.shards():
+            for record in read_joined(self.source, self.layers, index):
+                if record.usable:
+                    yield rules.apply(record)
+
+    def probe(self) -> Probe:
+        """Embed the examples, and make the probe that learns from them."""
+        config, located = self.config, self.located[DINOV2]
+        folder = Path(config.examples)
+        ontology = ontology_of(self.source)
+        examples = find_examples(folder, ontology, _held_out(self.learned_from or self.workspace))
+        file = f"examples-{examples.fingerprint(located.revision, config.context)}.npz"
+
+        def make() -> bytes:
+            embedder = registry.load(located, self.engine.device)
+            return examples.embedded(embedder, config.context).to_bytes()
+
+        parsed, data = _kept(self.layers[DINOV2], file, ExampleVectors.from_bytes, make)
+        self.inputs["examples"] = hashlib.sha256(data).hexdigest()
+        self.origin["examples"] = str(folder.resolve())
+        return Probe(parsed, config.probe_kind, frozenset(ontology.names))
 
 
 def _kept(
     layer: Layer, file: str, parse: Callable[[bytes], T], make: Callable[[], bytes]
 ) -> tuple[T, bytes]:
-    """What a file beside a layer of vectors holds; it is made where it is missing or damaged."""
+    """Read a file beside a layer of vectors; it is made where it is missing or damaged."""
     path = layer.path / file
     if path.is_file():
         data = path.read_bytes()
@@ -133,55 +195,9 @@ def _kept(
     return parse(data), data
 
 
-def _texts(
-    layer: Layer,
-    located: registry.Located,
-    ontology: Ontology,
-    config: FilterConfig,
-    engine: EngineConfig,
-) -> TextVectors:
-    wording = Wording.of(ontology, config.templates, config.background)
-
-    def make() -> bytes:
-        return embed_texts(registry.load(located, engine.device), wording).to_json()
-
-    file = f"texts-{wording.fingerprint()}.json"
-    return _kept(layer, file, lambda data: TextVectors.from_json(parse_json(data)), make)[0]
-
-
-def _crowds(place: Place, source: Layer, config: FilterConfig, found: Gathered) -> Crowds:
-    """Learned from the whole layer, or by the workspace that is to be followed.
-
-    Labels that the rules before the first use of the crowds reject take no part: in a rare class
-    the errors may be more than a minority otherwise.
-    """
-    if place.learned_from is not None:
-        file, data = _learned(place.learned_from)
-    else:
-        before = _before_crowds(config)
-        key = [source.fingerprint(), before.settings(), config.neighbours, config.crowd_share]
-        key += [layer.fingerprint() for layer in found.layers.values()]
-        file = f"crowds-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.npz"
-
-        def make() -> bytes:
-            stage = Filter(before, found.texts)
-            records = (
-                judged
-                for index in source.shards()
-                for judged in _still_embedded(stage, read_joined(source, found.layers, index))
-            )
-            crowds = find_crowds(records, neighbours=config.neighbours, share=config.crowd_share)
-            return crowds.to_bytes()
-
-        data = _kept(found.layers[DINOV2], file, Crowds.from_bytes, make)[1]
-    found.inputs["crowds"] = hashlib.sha256(data).hexdigest()
-    found.origin["crowds"] = file
-    return Crowds.from_bytes(data)
-
-
 def _learned(pool: Workspace) -> tuple[str, bytes]:
-    """The crowds by which a workspace was filtered: file name and content."""
-    file = pool.require("filter").manifest.origin.get("crowds", "")
+    """Return the prototypes by which a workspace was filtered: file name and content."""
+    file = pool.require("filter").manifest.origin.get(PROTOTYPES, "")
     try:
         return file, read_regular(pool.path / EMBED / DINOV2 / file)
     except OSError as e:
@@ -191,46 +207,13 @@ def _learned(pool: Workspace) -> tuple[str, bytes]:
         ) from e
 
 
-def _before_crowds(config: FilterConfig) -> FilterConfig:
-    """The rules that come before those on crowds and examples, and no others."""
+def _earlier_rules(config: FilterConfig) -> FilterConfig:
+    """Return the rules that come before those that need what is learned, and no others."""
     rules = active(config)
-    first = next((i for i, name in enumerate(rules) if name in LEARNED), len(rules))
+    first = next((i for i, name in enumerate(rules) if RULES[name].needs in LEARNED), len(rules))
     fields = {name: getattr(config, name) for name in FilterConfig.model_fields}
     off = {n: FilterConfig.model_fields[n].default for n in (*rules[first:], GROUP)}
     return FilterConfig.model_validate({**fields, **off, "rules": tuple(rules[:first])})
-
-
-def _still_embedded(stage: Filter, records: Sequence[Record]) -> list[Record]:
-    """Records after the rules, with the vectors that the stage takes away."""
-    wanted = [record for record in records if stage.wants(record)]
-    return [
-        replace(after, vectors=before.vectors)
-        for before, after in zip(wanted, stage(wanted), strict=True)
-    ]
-
-
-def _probe(
-    place: Place,
-    located: registry.Located,
-    ontology: Ontology,
-    config: FilterConfig,
-    engine: EngineConfig,
-    found: Gathered,
-) -> Probe | None:
-    if not config.examples:
-        return None
-    folder = Path(config.examples)
-    examples = find_examples(folder, ontology, _held_out(place.learned_from or place.home))
-    file = f"examples-{examples.fingerprint(located.revision, config.context)}.npz"
-
-    def make() -> bytes:
-        embedder = registry.load(located, engine.device)
-        return examples.embedded(embedder, config.context).to_bytes()
-
-    parsed, data = _kept(found.layers[DINOV2], file, Examples.from_bytes, make)
-    found.inputs["examples"] = hashlib.sha256(data).hexdigest()
-    found.origin["examples"] = str(folder.resolve())
-    return Probe(parsed, config.probe_kind, frozenset(ontology.names))
 
 
 def _held_out(workspace: Workspace) -> tuple[str, ...]:
@@ -238,10 +221,14 @@ def _held_out(workspace: Workspace) -> tuple[str, ...]:
 
 
 def read_joined(source: Layer, layers: Mapping[str, Layer], index: int) -> list[Record]:
-    """The records of one shard of `source`, with the vectors of `layers`."""
+    """Read the records of one shard of `source`, with the vectors of `layers`.
+
+    Raises:
+        AutolabelError: they do not fit each other.
+    """
     vectors = {n: layer.read(index) for n, layer in layers.items()}
     try:
-        return joined(source.read(index), vectors)
+        return join_vectors(source.read(index), vectors)
     except ValueError as e:
         folders = ", ".join(str(layer.shard_path(index)) for layer in layers.values())
         raise AutolabelError(

@@ -1,146 +1,120 @@
-"""The filter's rules: each looks at the labels of one image and says which go, and why."""
+"""The built-in rules, and which of all rules are on.
+
+To add one, write a function of its option's name here, and that option in `FilterConfig` with a
+default that is off. Rules are applied in the order in which they stand here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.config import FilterConfig
 from autolabel.errors import UsageError, suggest
 from autolabel.ops import masks
 from autolabel.ops.boxes import box_areas
-from autolabel.stages.filter.evidence import Chances, Distances
-from autolabel.types import Record
+from autolabel.stages.filter.evidence import Floats
+from autolabel.stages.filter.rule import (
+    EMBEDDER,
+    Bools,
+    Evidence,
+    Rejected,
+    Rule,
+    RuleInput,
+    over,
+    under,
+)
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+GROUP = "max_per_group"
+"""The one rule that is about whole images, and so not in the table."""
 
+_ALSO_ON = {"min_score": "class_min_score"}
+"""Rule -> a second option that turns it on."""
 
-@dataclass(frozen=True, eq=False)
-class Probed:
-    """What the probe on example crops says of each label.
+_BUILT_IN: dict[str, Rule] = {}
 
-    Attributes:
-        name: the likeliest name, (n,).
-        chance: its chance, (n,).
-        known: names that are classes of the ontology.
-    """
-
-    name: npt.NDArray[np.object_]
-    chance: Floats
-    known: frozenset[str]
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """One image's labels and what is known of them.
-
-    Attributes:
-        record: the image.
-        alive: labels that no rule has rejected yet, (n,).
-        chances, distances, probed: evidence, where it was gathered.
-    """
-
-    record: Record
-    alive: Bools
-    chances: Chances | None = None
-    distances: Distances | None = None
-    probed: Probed | None = None
-
-    @property
-    def sides_wh(self) -> Floats:
-        """Width and height of each box in pixels, (n, 2)."""
-        boxes = self.record.objects.xyxy.astype(np.float64)
-        sides: Floats = boxes[:, 2:] - boxes[:, :2]
-        return sides
+Reject = Callable[[RuleInput, Any], Rejected]
 
 
-Verdict = tuple[Bools, Sequence[str]]
-"""Which labels a rule rejects, (n,), and for each the figure that does it."""
+def _rule(needs: Evidence | None = None) -> Callable[[Reject], Reject]:
+    """Put a function into the table, under its own name."""
 
-Rule = Callable[[Scene, FilterConfig], Verdict]
+    def add(reject: Reject) -> Reject:
+        _BUILT_IN[reject.__name__] = Rule(reject, needs)
+        return reject
 
-
-def _under(values: Any, limit: Any, unit: str = "", digits: str = ".2f") -> Verdict:
-    limits = np.broadcast_to(np.asarray(limit, np.float64), np.shape(values))
-    figures = [f"{v:{digits}}{unit} < {x:g}" for v, x in zip(values, limits, strict=True)]
-    return np.asarray(values) < limits, figures
-
-
-def _over(values: Any, limit: float, unit: str = "", digits: str = ".2f") -> Verdict:
-    return np.asarray(values) > limit, [f"{v:{digits}}{unit} > {limit:g}" for v in values]
+    return add
 
 
 # -- geometry -----------------------------------------------------------------------------------
 
 
-def _min_score(scene: Scene, config: FilterConfig) -> Verdict:
-    objects = scene.record.objects
-    limits = [config.class_min_score.get(label, config.min_score) for label in objects.label]
+@_rule()
+def min_score(image: RuleInput, limit: float) -> Rejected:
+    objects, of_class = image.record.objects, image.config.class_min_score
+    limits = [of_class.get(label, limit) for label in objects.label]
     # A threshold of 0.3 means what a reader of the stored single precision takes for 0.3.
-    return _under(objects.score, np.asarray(limits, np.float32))
+    return under(objects.score, np.asarray(limits, np.float32))
 
 
-def _min_side(scene: Scene, config: FilterConfig) -> Verdict:
-    return _under(scene.sides_wh.min(axis=1), config.min_side, " px", ".3g")
+@_rule()
+def min_side(image: RuleInput, limit: float) -> Rejected:
+    return under(image.sides_wh.min(axis=1), limit, " px", ".3g")
 
 
-def _max_aspect(scene: Scene, config: FilterConfig) -> Verdict:
-    sides = scene.sides_wh
-    return _over(sides.max(axis=1) / np.maximum(sides.min(axis=1), 1e-9), config.max_aspect)
+@_rule()
+def max_aspect(image: RuleInput, limit: float) -> Rejected:
+    sides = image.sides_wh
+    return over(sides.max(axis=1) / np.maximum(sides.min(axis=1), 1e-9), limit)
 
 
-def _min_area(scene: Scene, config: FilterConfig) -> Verdict:
-    return _under(box_areas(scene.record.objects.xyxy), config.min_area, " px²", ".0f")
+@_rule()
+def min_area(image: RuleInput, limit: float) -> Rejected:
+    return under(box_areas(image.record.objects.xyxy), limit, " px²", ".0f")
 
 
-def _share(scene: Scene) -> Floats:
-    record = scene.record
+def _share(image: RuleInput) -> Floats:
+    record = image.record
     return box_areas(record.objects.xyxy) / max(record.width * record.height, 1)
 
 
-def _min_share(scene: Scene, config: FilterConfig) -> Verdict:
-    return _under(_share(scene), config.min_share, digits=".4f")
+@_rule()
+def min_share(image: RuleInput, limit: float) -> Rejected:
+    return under(_share(image), limit, digits=".4f")
 
 
-def _max_share(scene: Scene, config: FilterConfig) -> Verdict:
-    return _over(_share(scene), config.max_share, digits=".3f")
+@_rule()
+def max_share(image: RuleInput, limit: float) -> Rejected:
+    return over(_share(image), limit, digits=".3f")
 
 
-def _border(scene: Scene, config: FilterConfig) -> Verdict:
-    record = scene.record
+@_rule()
+def border(image: RuleInput, limit: float) -> Rejected:
+    record = image.record
     boxes = record.objects.xyxy.astype(np.float64)
     gaps = np.concatenate([boxes[:, :2], [record.width, record.height] - boxes[:, 2:]], axis=1)
     nearest = gaps.min(axis=1)
-    figures = [f"{gap:.3g} px <= {config.border:g}" for gap in nearest]
-    return nearest <= config.border, figures
+    return nearest <= limit, [f"{gap:.3g} px <= {limit:g}" for gap in nearest]
 
 
-def _mask_fill(scene: Scene, config: FilterConfig) -> Verdict:
-    record = scene.record
+@_rule()
+def mask_fill(image: RuleInput, limit: float) -> Rejected:
+    record = image.record
     known = np.array([rle is not None for rle in record.objects.mask], bool)
     found = np.full(len(known), np.nan)
     found[known] = masks.areas(record.objects.mask[known].tolist(), record.height, record.width)
     fill = found / np.maximum(box_areas(record.objects.xyxy), 1e-9)
-    return _under(fill, config.mask_fill)  # a label without a mask is not under any limit
+    return under(fill, limit)  # a label without a mask is not under any limit
 
 
 # -- evidence -----------------------------------------------------------------------------------
 
 
-def _nothing(scene: Scene) -> Verdict:
-    n = len(scene.record.objects)
-    return np.zeros(n, bool), [""] * n
-
-
-def _clip_class(scene: Scene, config: FilterConfig) -> Verdict:
-    found = scene.chances
-    if found is None:
-        return _nothing(scene)
+@_rule(needs="probabilities")
+def clip_class(image: RuleInput, on: bool) -> Rejected:
+    found = image.probabilities
     figures = [
         f"{other} {own - margin:.2f} > {own:.2f}"
         for other, own, margin in zip(found.other, found.own, found.margin, strict=True)
@@ -148,139 +122,128 @@ def _clip_class(scene: Scene, config: FilterConfig) -> Verdict:
     return found.margin < 0, figures
 
 
-def _clip_score(scene: Scene, config: FilterConfig) -> Verdict:
-    found = scene.chances
-    return _nothing(scene) if found is None else _under(found.own, config.clip_score)
+@_rule(needs="probabilities")
+def clip_score(image: RuleInput, limit: float) -> Rejected:
+    return under(image.probabilities.own, limit)
 
 
-def _clip_margin(scene: Scene, config: FilterConfig) -> Verdict:
-    found = scene.chances
-    return _nothing(scene) if found is None else _under(found.margin, config.clip_margin)
+@_rule(needs="probabilities")
+def clip_margin(image: RuleInput, limit: float) -> Rejected:
+    return under(image.probabilities.margin, limit)
 
 
-def _clip_image(scene: Scene, config: FilterConfig) -> Verdict:
-    found = scene.chances
-    return _nothing(scene) if found is None else _under(found.whole, config.clip_image)
+@_rule(needs="probabilities")
+def clip_image(image: RuleInput, limit: float) -> Rejected:
+    return under(image.probabilities.whole, limit)
 
 
-def _dinov2_class(scene: Scene, config: FilterConfig) -> Verdict:
-    found = scene.distances
-    if found is None:
-        return _nothing(scene)
-    over, figures = _over(found.ratio, config.dinov2_class)
-    return over, [f"nearer to {o}, {f}" for o, f in zip(found.other, figures, strict=True)]
+@_rule(needs="distances")
+def dinov2_class(image: RuleInput, limit: float) -> Rejected:
+    found = image.distances
+    far, figures = over(found.ratio, limit)
+    return far, [f"nearer to {o}, {f}" for o, f in zip(found.other, figures, strict=True)]
 
 
-def _dinov2_distance(scene: Scene, config: FilterConfig) -> Verdict:
-    found = scene.distances
-    return _nothing(scene) if found is None else _over(found.own, config.dinov2_distance)
+@_rule(needs="distances")
+def dinov2_distance(image: RuleInput, limit: float) -> Rejected:
+    return over(image.distances.own, limit)
 
 
-def _examples(scene: Scene, config: FilterConfig) -> Verdict:
-    found = scene.probed
-    if found is None:
-        return _nothing(scene)
-    labels = scene.record.objects.label
-    wrong = (found.name != labels) & (found.chance >= config.probe_sure)
-    figures = [f"{n} {c:.2f}" for n, c in zip(found.name, found.chance, strict=True)]
+@_rule(needs="probe")
+def examples(image: RuleInput, folder: str) -> Rejected:
+    found = image.probe
+    sure = found.probability >= image.config.probe_sure
+    wrong = (found.name != image.record.objects.label) & sure
+    figures = [f"{n} {p:.2f}" for n, p in zip(found.name, found.probability, strict=True)]
     return wrong.astype(bool), figures
 
 
 # -- overlap ------------------------------------------------------------------------------------
 
 
-def _pairs(scene: Scene) -> tuple[Floats, Floats]:
-    """Shared square pixels of each pair of boxes, (n, n), and each box's own, (n,)."""
-    boxes = scene.record.objects.xyxy.astype(np.float64)
+def _shared(image: RuleInput) -> tuple[Floats, Floats]:
+    """Return the square pixels that each pair of boxes shares, (n, n), and each box's own, (n,)."""
+    boxes = image.record.objects.xyxy.astype(np.float64)
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     shared: Floats = np.clip(high - low, 0, None).prod(axis=2)
     return shared, box_areas(boxes)
 
 
-def _suppressed(scene: Scene, limit: float, competes: Bools) -> Verdict:
-    """Greedy non-maximum suppression among the labels that are alive.
+def _suppressed(image: RuleInput, limit: float, competes: Bools) -> Rejected:
+    """Suppress greedily, among the labels that are alive, what overlaps a higher-scored one.
 
     Args:
-        scene: the labels.
+        image: the labels.
         limit: IoU over which the lower-scored of two goes.
         competes: which pairs of labels compete, (n, n).
     """
-    shared, areas = _pairs(scene)
+    shared, areas = _shared(image)
     iou = shared / np.maximum(areas[:, None] + areas[None] - shared, 1e-9)
     n = len(areas)
     gone, figures = np.zeros(n, bool), [""] * n
-    for i in np.argsort(-scene.record.objects.score, kind="stable"):
-        if gone[i] or not scene.alive[i]:
+    for i in np.argsort(-image.record.objects.score, kind="stable"):
+        if gone[i] or not image.alive[i]:
             continue
-        beaten = competes[i] & scene.alive & ~gone & (iou[i] > limit)
+        beaten = competes[i] & image.alive & ~gone & (iou[i] > limit)
         beaten[i] = False
         for j in np.flatnonzero(beaten):
-            figures[j] = f"{iou[i, j]:.2f} > {limit:g} with {scene.record.objects.label[i]}"
+            figures[j] = f"{iou[i, j]:.2f} > {limit:g} with {image.record.objects.label[i]}"
             gone[j] = True
     return gone, figures
 
 
-def _same_class(scene: Scene) -> Bools:
-    labels = scene.record.objects.label
+def _same_class(image: RuleInput) -> Bools:
+    labels = image.record.objects.label
     same: Bools = (labels[:, None] == labels[None]).astype(bool)
     return same
 
 
-def _nms_iou(scene: Scene, config: FilterConfig) -> Verdict:
-    return _suppressed(scene, config.nms_iou, _same_class(scene))
+@_rule()
+def nms_iou(image: RuleInput, limit: float) -> Rejected:
+    return _suppressed(image, limit, _same_class(image))
 
 
-def _cross_nms_iou(scene: Scene, config: FilterConfig) -> Verdict:
-    return _suppressed(scene, config.cross_nms_iou, ~_same_class(scene))
+@_rule()
+def cross_nms_iou(image: RuleInput, limit: float) -> Rejected:
+    return _suppressed(image, limit, ~_same_class(image))
 
 
-def _inside(scene: Scene, config: FilterConfig) -> Verdict:
+@_rule()
+def inside(image: RuleInput, limit: float) -> Rejected:
     """Of two equal boxes the later goes, so that one is left."""
-    shared, areas = _pairs(scene)
+    shared, areas = _shared(image)
     n = len(areas)
     place = np.arange(n)
     larger = (areas[None] > areas[:, None]) | (
         (areas[None] == areas[:, None]) & (place[None] < place[:, None])
     )
-    holds = larger & _same_class(scene) & scene.alive[None]
+    holds = larger & _same_class(image) & image.alive[None]
     share = (shared / np.maximum(areas[:, None], 1e-9) * holds).max(axis=1, initial=0.0)
-    return share >= config.inside, [f"{s:.2f} >= {config.inside:g}" for s in share]
+    return share >= limit, [f"{s:.2f} >= {limit:g}" for s in share]
 
 
-RULES: Mapping[str, Rule] = {
-    "min_score": _min_score,
-    "min_side": _min_side,
-    "max_aspect": _max_aspect,
-    "min_area": _min_area,
-    "min_share": _min_share,
-    "max_share": _max_share,
-    "border": _border,
-    "mask_fill": _mask_fill,
-    "clip_class": _clip_class,
-    "clip_score": _clip_score,
-    "clip_margin": _clip_margin,
-    "clip_image": _clip_image,
-    "dinov2_class": _dinov2_class,
-    "dinov2_distance": _dinov2_distance,
-    "examples": _examples,
-    "nms_iou": _nms_iou,
-    "cross_nms_iou": _cross_nms_iou,
-    "inside": _inside,
-}
+# -- the table ----------------------------------------------------------------------------------
+
+RULES: Mapping[str, Rule] = _BUILT_IN
 """Name of the option that turns a rule on -> the rule, in the order in which they are applied."""
-
-GROUP = "max_per_group"
-"""The one rule that is about whole images, and so no member of `RULES`."""
 
 
 def active(config: FilterConfig) -> list[str]:
-    """The rules that are on, in the order in which they are applied.
+    """List the rules that are on, in the order in which they are applied.
 
     Raises:
-        UsageError: `rules` names one that there is not, or one twice, or one that is off.
+        UsageError: `rules` names one that there is not, or one twice, or one that is off; or one
+            that is on needs an embedder which is not named.
     """
     on = [name for name in RULES if _is_on(name, config)]
+    for name in on:
+        needs = RULES[name].needs
+        if needs is not None and not getattr(config, EMBEDDER[needs]):
+            raise UsageError(
+                f"{name} needs an embedder",
+                hint=f"name one with --{EMBEDDER[needs]}, or {EMBEDDER[needs]}: in the file",
+            )
     for i, name in enumerate(config.rules):
         if name not in RULES:
             raise UsageError(
@@ -296,7 +259,10 @@ def active(config: FilterConfig) -> list[str]:
 
 
 def _is_on(name: str, config: FilterConfig) -> bool:
-    off = FilterConfig.model_fields[name].default
-    if name == "min_score" and config.class_min_score:
-        return True
-    return bool(getattr(config, name) != off)
+    options = (name, _ALSO_ON.get(name, name))
+    return any(getattr(config, o) != FilterConfig.model_fields[o].default for o in options)
+
+
+def option_of(name: str, config: FilterConfig) -> Any:
+    """Return the value of a rule's option."""
+    return getattr(config, name)

@@ -1,31 +1,42 @@
-"""Keep or reject labels by the rules of the configuration; every rejection says why."""
+"""The stage `filter`: its class, and the function that runs it over a workspace."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-from autolabel.config import FilterConfig
-from autolabel.stages.embed import TextVectors
-from autolabel.stages.filter.evidence import CLIP, DINOV2, Crowds, chances_of, distances_of, key
-from autolabel.stages.filter.probe import Probe
-from autolabel.stages.filter.rules import GROUP, RULES, Probed, Scene, active
-from autolabel.store.vectors import CROPS, WHOLE
-from autolabel.types import EXCLUDED, Objects, Record
+from autolabel.config import EngineConfig, FilterConfig
+from autolabel.engine.base import Task
+from autolabel.errors import UsageError, suggest
+from autolabel.ontology import Ontology
+from autolabel.registry import Located
+from autolabel.stages.filter.apply import RuleSet
+from autolabel.stages.filter.examples import Probe
+from autolabel.stages.filter.fit import Fitted, fit, read_joined
+from autolabel.stages.filter.prototypes import Prototypes
+from autolabel.stages.filter.rules import GROUP, active
+from autolabel.stages.filter.texts import TextVectors
+from autolabel.stages.history import ontology_of
+from autolabel.stages.running import Reporter, StageResult, check_ready, run_stage, silent
+from autolabel.store import Layer, Manifest, Workspace, bound_to
+from autolabel.types import EXCLUDED, Record
+
+SOURCES = ("refine", "detect")
+"""Layers that can be filtered, newest stage first."""
 
 
 class Filter:
-    """Apply the rules to records that hold their vectors (see `evidence.joined`).
+    """Keep or reject labels by the rules of the configuration; every rejection says why.
 
     Args:
         config: the rules.
-        texts: what crops are compared with, if there is an image-text embedder.
-        crowds: the classes' crowds, if there is an image-only embedder.
-        probe: the probe on example crops, if there are any.
+        texts, prototypes, probe: see `RuleSet`.
         capped: image_id -> place among its near duplicates, for images beyond the cap.
     """
 
@@ -33,94 +44,34 @@ class Filter:
         self,
         config: FilterConfig,
         texts: TextVectors | None = None,
-        crowds: Crowds | None = None,
+        prototypes: Prototypes | None = None,
         probe: Probe | None = None,
         capped: Mapping[str, int] | None = None,
     ) -> None:
         self.config = config
-        self.rules = active(config)
-        self.texts = texts
-        self.crowds = crowds
-        self.probe = probe
+        self.rules = RuleSet(config, texts, prototypes, probe)
         self.capped = capped or {}
 
     def wants(self, record: Record) -> bool:
-        """Images of the pool."""
+        """Tell images of the pool."""
         return record.usable
 
     def prepare(self, record: Record) -> Record:
-        """Nothing to prepare: no pixels are looked at."""
+        """Prepare nothing: no pixels are looked at."""
         return record
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
-        """The same records, with rejected labels marked and the evidence in their scores."""
+        """Return the records with rejected labels marked and the evidence in their scores."""
         return [self._judged(record) for record in batch]
 
     def _judged(self, record: Record) -> Record:
-        if len(record.objects):
-            scene = self._scene(record)
-            objects, scene = self._relabelled(_with_evidence(record.objects, scene), scene)
-            scene = replace(scene, record=replace(record, objects=objects))
-            record = replace(record, objects=self._rejected(scene))
-        record = replace(record, vectors=None)
+        record = replace(self.rules.apply(record), vectors=None)
         place = self.capped.get(record.image_id)
         return record if place is None else _beyond(record, place, self.config.max_per_group)
 
-    def _scene(self, record: Record) -> Scene:
-        vectors = record.vectors or {}
-        scene = Scene(record, record.objects.keep.copy())
-        crops = vectors.get(key(CLIP, CROPS))
-        if self.texts is not None and crops is not None:
-            whole = vectors.get(key(CLIP, WHOLE))
-            scene = replace(scene, chances=chances_of(record.objects, crops, whole, self.texts))
-        crops = vectors.get(key(DINOV2, CROPS))
-        if self.crowds is not None and crops is not None:
-            scene = replace(scene, distances=distances_of(record.objects, crops, self.crowds))
-        if self.probe is not None and crops is not None:
-            name, chance = self.probe.names(crops)
-            scene = replace(scene, probed=Probed(name, chance, self.probe.classes))
-        return scene
-
-    def _relabelled(self, objects: Objects, scene: Scene) -> tuple[Objects, Scene]:
-        """Give labels the class that the probe is sure of, where it may."""
-        found = scene.probed
-        if found is None or self.config.probe != "relabel":
-            return objects, scene
-        sure = found.chance >= self.config.probe_sure
-        known = np.array([name in found.known for name in found.name], bool)
-        label = np.where(sure & known & scene.alive, found.name, objects.label)
-        return replace(objects, label=label), scene
-
-    def _rejected(self, scene: Scene) -> Objects:
-        """The labels of a scene after every rule; each sees what the rules before it left."""
-        objects = scene.record.objects
-        reason: npt.NDArray[np.object_] = objects.reason.copy()
-        alive = scene.alive.copy()
-        for name in self.rules:
-            bad, figures = RULES[name](replace(scene, alive=alive), self.config)
-            for i in np.flatnonzero(bad & alive).tolist():
-                reason[i] = f"{name}: {figures[i]}"
-            alive = alive & ~bad
-        return replace(objects, keep=alive, reason=reason)
-
-
-def _with_evidence(objects: Objects, scene: Scene) -> Objects:
-    """The objects with what was found in their scores."""
-    columns: dict[str, Any] = {}
-    if scene.chances is not None:
-        columns |= {CLIP: scene.chances.own, "clip_margin": scene.chances.margin}
-    if scene.distances is not None:
-        columns |= {DINOV2: scene.distances.own, "dinov2_ratio": scene.distances.ratio}
-    if scene.probed is not None:
-        columns["probe"] = scene.probed.chance
-    scores = np.empty(len(objects), dtype=object)
-    for i in range(len(objects)):
-        scores[i] = objects.scores[i] | {name: float(v[i]) for name, v in columns.items()}
-    return replace(objects, scores=scores)
-
 
 def _beyond(record: Record, place: int, most: int) -> Record:
-    """An image that has too many near duplicates before it, out of the pool.
+    """Take an image that has too many near duplicates before it out of the pool.
 
     Without its labels it would look like an image of nothing, so the whole image goes.
     """
@@ -128,3 +79,126 @@ def _beyond(record: Record, place: int, most: int) -> Record:
     reason = np.where(objects.keep, figure, objects.reason)
     objects = replace(objects, keep=np.zeros(len(objects), bool), reason=reason)
     return replace(record, split=EXCLUDED, note=figure, objects=objects)
+
+
+def filter_labels(
+    workspace: Workspace,
+    config: FilterConfig,
+    engine: EngineConfig,
+    *,
+    from_layer: str | None = None,
+    overwrite: bool = False,
+    report: Reporter = silent,
+    learned_from: Workspace | None = None,
+) -> StageResult:
+    """Sort labels into kept and rejected ones: the layer `filter`.
+
+    Crops are embedded once per model into layers of their own, so that with other thresholds no
+    model runs. What is learned over the whole dataset lies beside them.
+
+    Args:
+        workspace: has labels.
+        config: the rules.
+        engine: how it runs.
+        from_layer: the labels; those of `refine` or else `detect` by default.
+        overwrite: whether settings that differ from those of the layer replace them.
+        report: called when work begins.
+        learned_from: a filtered workspace whose fits are used; nothing is learned then.
+
+    Raises:
+        AutolabelError: there is no model or source layer, or the settings differ.
+    """
+    source_of(workspace, config, from_layer)
+    with workspace.lock():
+        source = source_of(workspace, config, from_layer)
+        check_ready(workspace, source)
+        fitted = fit(workspace, source, config, engine, report, learned_from=learned_from)
+        capped = {} if learned_from else find_capped(source, config.max_per_group)
+        origin = {**fitted.origin, "ontology": ontology_of(source).to_mapping()}
+        manifest = replace(asked(config, fitted.located), origin=origin)
+        wanted = _wanted(source, fitted, capped)
+        update = workspace.plan_update(
+            "filter", bound_to(manifest, source), wanted, overwrite=overwrite
+        )
+        tasks = [_task(source, fitted, index, wanted[index]) for index in update.to_do]
+        make = partial(Filter, config, fitted.texts, fitted.prototypes, fitted.probe, capped)
+        layer = run_stage("filter", make, update, tasks, engine, report)
+        return StageResult(layer, sum(task.images for task in tasks))
+
+
+def asked(config: FilterConfig, located: Mapping[str, Located]) -> Manifest:
+    """Return what binds the layer `filter` that is asked for, by embedder and its model."""
+    model = {name: f"{at.name} {at.revision}" for name, at in located.items()} or None
+    return Manifest(stage="filter", settings=config.settings(), model=model)
+
+
+def source_of(workspace: Workspace, config: FilterConfig, name: str | None) -> Layer:
+    """Return the layer that is filtered: that of the name, or the newest.
+
+    Raises:
+        AutolabelError: there is none.
+        UsageError: it cannot be filtered, or not so.
+    """
+    active(config)
+    source = workspace.require(name) if name else workspace.newest(SOURCES)
+    if source.name == "filter":
+        raise UsageError("filter/ cannot be made from itself", hint="use --from refine or detect")
+    check_classes(config, ontology_of(source))
+    return source
+
+
+def check_classes(config: FilterConfig, ontology: Ontology) -> None:
+    """See that the classes that options name are there.
+
+    Raises:
+        UsageError: one is not.
+    """
+    for one in config.class_min_score:
+        if one not in ontology.names:
+            raise UsageError(
+                f"class_min_score names {one!r}, which is not a class",
+                hint=suggest(one, ontology.names, "the classes are"),
+            )
+
+
+def find_capped(source: Layer, most: int) -> dict[str, int]:
+    """Find images with `most` or more near duplicates before them, and their place among those.
+
+    Earlier images come first, so that images which are added later change none of it.
+    """
+    if not most:
+        return {}
+    seen: Counter[str] = Counter()
+    capped: dict[str, int] = {}
+    for index in source.shards():
+        table = source.table(index, ["image_id", "group", "split", "error"])
+        for row in table.to_pylist():
+            if Record(row["image_id"], "", split=row["split"], error=row["error"]).usable:
+                group = row["group"] or row["image_id"]
+                seen[group] += 1
+                if seen[group] > most:
+                    capped[row["image_id"]] = seen[group]
+    return capped
+
+
+def _wanted(source: Layer, fitted: Fitted, capped: Mapping[str, int]) -> dict[int, str]:
+    """Return for each shard the digest of all that it is made of."""
+    wanted: dict[int, str] = {}
+    for index in source.shards():
+        inputs: dict[str, object] = dict(fitted.inputs)
+        if capped:
+            ids = source.table(index, ["image_id"]).column(0).to_pylist()
+            inputs |= {i: capped[i] for i in ids if i in capped}
+        lost = [name for name, layer in fitted.layers.items() if layer.has_unread(index)]
+        if lost:  # what could not be read may be the next time
+            inputs["unread"] = {name: fitted.layers[name].digest(index) for name in lost}
+        wanted[index] = source.digest(index)
+        if inputs:
+            text = json.dumps(inputs, sort_keys=True).encode()
+            wanted[index] += f"+{hashlib.sha256(text).hexdigest()[:16]}"
+    return wanted
+
+
+def _task(source: Layer, fitted: Fitted, index: int, digest: str) -> Task:
+    read = partial(read_joined, source, fitted.layers, index)
+    return Task(index, source.rows(index), read, digest)

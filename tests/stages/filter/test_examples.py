@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from autolabel.config import FilterConfig
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
-from autolabel.stages.filter.examples import find_examples
+from autolabel.stages.filter import Filter
+from autolabel.stages.filter.examples import ExampleVectors, Probe, find_examples
 from tests.conftest import make_photos
+from tests.stages.filter.made import AXES, cloud, labels, record
 
 ONTOLOGY = Ontology.from_prompts(["cat", "dog"])
 
@@ -76,3 +79,22 @@ def test_mistakes(tmp_path: Path) -> None:
     (folder / "cat/0.png").write_bytes(b"not an image")
     with pytest.raises(AutolabelError, match=r"example .*0\.png is not usable"):
         find_examples(folder, ONTOLOGY, ()).embedded(Means(), 0.1)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "neighbours"])
+def test_the_probe_vetoes_or_relabels(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate([cloud(rng, 0, 8), cloud(rng, 1, 8), cloud(rng, 2, 8)])
+    names = np.array(["cat"] * 8 + ["dog"] * 8 + ["junk"] * 8)
+    examples = ExampleVectors.from_bytes(ExampleVectors(names, vectors).to_bytes())
+    probe = Probe(examples, kind, frozenset({"cat", "dog"}))
+    one = record(labels("cat", "cat", "cat"), dinov2_crops=AXES[[0, 1, 2]])
+    veto = FilterConfig(dinov2="x", examples="y", probe_kind=kind)
+    (result,) = Filter(veto, probe=probe)([one])
+    assert result.objects.keep.tolist() == [True, False, False]
+    assert result.objects.reason[1].startswith("examples: dog ")
+    relabel = veto.model_copy(update={"probe": "relabel"})
+    (result,) = Filter(relabel, probe=probe)([one])
+    assert result.objects.label.tolist() == ["cat", "dog", "cat"]
+    assert result.objects.keep.tolist() == [True, True, False]
+    assert one.objects.label.tolist() == ["cat", "cat", "cat"]

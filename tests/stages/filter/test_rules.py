@@ -10,8 +10,7 @@ from pycocotools import mask as coco
 
 from autolabel.config import FilterConfig
 from autolabel.errors import UsageError
-from autolabel.stages.filter.rules import RULES, active
-from autolabel.stages.filter.stage import Filter
+from autolabel.stages.filter import RULES, Filter, active
 from autolabel.types import EXCLUDED, Objects, Record
 
 WIDTH, HEIGHT = 100, 50
@@ -146,7 +145,7 @@ def test_rules_that_cannot_be() -> None:
         with pytest.raises(UsageError, match=message):
             active(FilterConfig(rules=rules, min_side=5))
     with pytest.raises(UsageError, match="clip_margin needs an embedder"):
-        FilterConfig(clip_margin=0.1).check()
+        active(FilterConfig(clip_margin=0.1))
 
 
 def test_every_rule_is_off_by_default_and_is_an_option() -> None:
