@@ -14,10 +14,11 @@ from autolabel.store.counts import Counts
 from autolabel.store.file_set import FileSet
 from autolabel.store.files import REFUSED, not_writable, write_atomic
 from autolabel.store.folder_swap import FolderSwap
-from autolabel.store.layer import EMBED, STUDENT, Layer, bound_to
+from autolabel.store.groups import EMBED, STUDENT
+from autolabel.store.layer import Layer
 from autolabel.store.manifest import Manifest
 from autolabel.store.states import LayerState
-from autolabel.store.update import LayerUpdate
+from autolabel.store.update import LayerUpdate, bound_to
 from autolabel.store.workspace import Workspace
 
 __all__ = [

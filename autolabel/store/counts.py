@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from autolabel.store.vectors import CROPS
 
 LABEL_COLUMNS = ("error", "split", "objects.list.element.keep")
 VECTOR_COLUMNS = ("error", CROPS)
+CLASS_COLUMNS = ("objects.list.element.label", "objects.list.element.keep")
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,18 @@ class Counts:
         keep = table.column("objects").combine_chunks().flatten().field("keep")
         splits = Counter(table.column("split").to_pylist())
         return cls(images, len(keep), keep.true_count, errors, splits)
+
+
+def count_classes(tables: Iterable[pa.Table]) -> dict[str, tuple[int, int]]:
+    """Return how many labels of each class are kept and how many rejected, by its name.
+
+    Args:
+        tables: the `CLASS_COLUMNS` of shards.
+    """
+    kept, all_of = Counter[str](), Counter[str]()
+    for table in tables:
+        objects = table.column("objects").combine_chunks().flatten()
+        label = objects.field("label")
+        all_of.update(label.to_pylist())
+        kept.update(label.filter(objects.field("keep")).to_pylist())
+    return {name: (kept[name], n - kept[name]) for name, n in sorted(all_of.items())}

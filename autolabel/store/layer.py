@@ -4,45 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import time
-import weakref
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from autolabel.errors import AutolabelError
-from autolabel.reading import parse_json
-from autolabel.store.counts import LABEL_COLUMNS, VECTOR_COLUMNS, Counts
+from autolabel.store.counts import (
+    CLASS_COLUMNS,
+    LABEL_COLUMNS,
+    VECTOR_COLUMNS,
+    Counts,
+    count_classes,
+)
 from autolabel.store.digests import digest_of, read_with_stat
-from autolabel.store.files import hold_folder, write_atomic
+from autolabel.store.files import write_atomic
+from autolabel.store.groups import EMBED
 from autolabel.store.manifest import Manifest
-from autolabel.store.shards import check_file, check_table
-from autolabel.store.validate import LARGEST_MANIFEST, SHARD, check_uris, manifest_of
+from autolabel.store.manifest_file import MANIFEST, read_manifest, write_manifest
+from autolabel.store.shard_bytes import (
+    UNREADABLE,
+    count_rows,
+    decode_shard,
+    encode_shard,
+    read_shard,
+    source_digest_in,
+    unreadable,
+)
+from autolabel.store.shards import shard_numbers
+from autolabel.store.snapshot import Snapshot, take_snapshot
 from autolabel.store.vectors import from_vector_table, to_vector_table
 from autolabel.types import Record, from_table, is_unread, to_table
-
-MANIFEST = "manifest.json"
-SOURCE_DIGEST = b"autolabel.source"
-UNREADABLE = "unreadable"
-"""The `source_digest` of a shard that is damaged, which fits no source."""
-EMBED = "embed"
-"""Folder of the layers `embed/NAME`, which hold the vectors of another layer's crops."""
-STUDENT = "student"
-"""Folder of the layers `student/NAME`, which hold what students find in hand-labelled photos."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A layer as it was when a reader began: its open folder, its manifest and its shards."""
-
-    folder: int | None
-    manifest: Manifest
-    shards: tuple[int, ...]
 
 
 class Layer:
@@ -52,43 +44,26 @@ class Layer:
         self.path = path
         self.name = name
         self._snapshot: Snapshot | None = None
-        self._holder: Layer | None = None
-        self._parsed: tuple[tuple[int, int, int], Manifest] | None = None
         self._written: dict[int, tuple[str, str, bool]] = {}
 
     def __repr__(self) -> str:
         return f"Layer({str(self.path)!r})"
 
     def snapshot(self) -> Layer:
-        """The layer as it is now, for reading: what takes its place meanwhile changes nothing.
+        """Return the layer as it is now, for reading: what takes its place changes nothing.
 
         Its folder stays open, and so is not deleted, until the result is collected.
 
         Raises:
             AutolabelError: it is not there, or is damaged.
         """
-        folder = None
-        for _ in range(50):
-            try:
-                folder = hold_folder(self.path)
-                break
-            except OSError:
-                if not self.exists:
-                    break
-                time.sleep(0.02)  # it is replaced just now
-        held = Layer(self.path, self.name)
-        if folder is None:
-            held._snapshot = Snapshot(None, self.manifest, tuple(self.shards()))
-            return held
-        weakref.finalize(held, os.close, folder)
-        shards = _indices(os.listdir(folder))  # noqa: PTH208
-        held._snapshot = Snapshot(folder, held._parse(folder), tuple(shards))
-        return held
+        frozen = Layer(self.path, self.name)
+        frozen._snapshot = take_snapshot(self.path, self.name)
+        return frozen
 
     def adopt_snapshot(self, other: Layer) -> None:
-        """Read what `other` holds."""
+        """Read what `other` reads."""
         self._snapshot = other._snapshot
-        self._holder = other  # its folder is open for as long as it lives
 
     # -- manifest ---------------------------------------------------------------------------
 
@@ -104,43 +79,18 @@ class Layer:
         Raises:
             AutolabelError: it is missing or damaged.
         """
-        return self._snapshot.manifest if self._snapshot is not None else self._parse(None)
-
-    def _parse(self, folder: int | None) -> Manifest:
-        path = self.path / MANIFEST
-        try:
-            stat = path.stat() if folder is None else os.stat(path.name, dir_fd=folder)
-            key = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-            if self._parsed is None or self._parsed[0] != key:
-                data = read_with_stat(path, folder, LARGEST_MANIFEST)[0]
-                self._parsed = key, manifest_of(parse_json(data))
-            return self._parsed[1]
-        except FileNotFoundError:
-            raise AutolabelError(
-                f"the workspace has no layer {self.name}/",
-                hint=f"autolabel status {self.path.parent} lists the layers",
-            ) from None
-        except (OSError, ValueError) as e:
-            raise AutolabelError(
-                f"{path} is damaged: {e}", hint=f"move {self.path} away and run the stage again"
-            ) from e
+        if self._snapshot is not None:
+            return self._snapshot.manifest
+        return read_manifest(self.path, self.name)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest atomically.
 
         Raises:
             AutolabelError: a path in it is not UTF-8.
+            OSError: it cannot be written.
         """
-        text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n"
-        try:
-            data = text.encode()
-        except UnicodeEncodeError as e:
-            shown = text[max(0, e.start - 40) : e.end].rpartition('"')[2].encode(errors="replace")
-            raise AutolabelError(
-                f"{self.name}/ cannot note {shown.decode()}…: the path is not UTF-8",
-                hint="rename that folder, or where its name is UTF-8: export LC_ALL=C.UTF-8",
-            ) from e
-        write_atomic(self.path / MANIFEST, data)
+        write_manifest(self.path, self.name, manifest)
 
     def note_shards(self) -> None:
         """Note in the manifest the digests of the shards that are there."""
@@ -170,7 +120,7 @@ class Layer:
             return list(self._snapshot.shards)
         if not self.exists:
             return []
-        return _indices(path.name for path in self.path.glob("part-*.parquet"))
+        return shard_numbers(path.name for path in self.path.glob("part-*.parquet"))
 
     def read(self, index: int) -> list[Record]:
         """The records of one shard."""
@@ -178,7 +128,7 @@ class Layer:
         try:
             return self.decoded(table)
         except ValueError as e:
-            raise self._unreadable(index, e) from e
+            raise unreadable(self.shard_path(index), self.name, e) from e
 
     def decoded(self, table: pa.Table) -> list[Record]:
         """The records of a table as `encoded` makes it."""
@@ -207,7 +157,7 @@ class Layer:
         try:
             return self.parsed(data, columns)
         except (OSError, ValueError, pa.ArrowException) as e:
-            raise self._unreadable(index, e) from e
+            raise unreadable(self.shard_path(index), self.name, e) from e
 
     def parsed(self, data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
         """The table, or some columns, of a Parquet file's bytes, once they are seen to be sound.
@@ -215,14 +165,8 @@ class Layer:
         Raises:
             OSError, ValueError, pyarrow.ArrowException: they are not.
         """
-        with pq.ParquetFile(pa.BufferReader(data)) as file:
-            check_file(file, vectors=self.holds_vectors)
-            table = file.read(columns=columns)
-        check_table(table)
-        if "uri" in table.column_names:
-            home = self.path.parents[self.name.count("/")]
-            check_uris(table.column("uri").to_pylist(), home)
-        return table
+        workspace = self.path.parents[self.name.count("/")]
+        return decode_shard(data, columns, vectors=self.holds_vectors, workspace=workspace)
 
     def rows(self, index: int) -> int:
         """How many images one shard has.
@@ -232,31 +176,15 @@ class Layer:
         """
         data = self._checked(index)
         try:
-            return int(pq.read_metadata(pa.BufferReader(data)).num_rows)
+            return count_rows(data)
         except (OSError, ValueError, pa.ArrowException) as e:
-            raise self._unreadable(index, e) from e
+            raise unreadable(self.shard_path(index), self.name, e) from e
 
     def _checked(self, index: int) -> bytes:
-        """A shard's bytes, which are those that were written where that is noted."""
-        path, noted = self.shard_path(index), self.manifest.digests.get(str(index))
-        try:
-            data, stat = read_with_stat(path, self._snapshot.folder if self._snapshot else None)
-        except OSError as e:
-            raise self._unreadable(index, e) from e
-        if noted is not None and digest_of(data, stat) != noted:
-            raise AutolabelError(
-                f"{path} is damaged: its bytes are not those that were written",
-                hint=f"delete {path.name} and run {_stage(self.name)} again with the same options: "
-                "it makes only that shard anew",
-            )
-        return data
-
-    def _unreadable(self, index: int, cause: Exception) -> AutolabelError:
-        path = self.shard_path(index)
-        return AutolabelError(
-            f"{path} cannot be read: {cause}",
-            hint=f"delete {path.name} and run {_stage(self.name)} again with the same options",
-        )
+        """Read a shard's bytes, which are those that were written where that is noted."""
+        folder = self._snapshot.folder if self._snapshot else None
+        noted = self.manifest.digests.get(str(index))
+        return read_shard(self.shard_path(index), noted, self.name, folder)
 
     def has_unread(self, index: int) -> bool:
         """Whether a shard has an image that could not be read, though it may be the next time."""
@@ -275,14 +203,8 @@ class Layer:
 
     def classes(self) -> dict[str, tuple[int, int]]:
         """Class -> how many labels are kept and how many rejected, by name."""
-        kept, all_of = Counter[str](), Counter[str]()
-        for index in () if self.holds_vectors else self.shards():
-            columns = [f"objects.list.element.{name}" for name in ("label", "keep")]
-            objects = self.table(index, columns).column("objects").combine_chunks().flatten()
-            label = objects.field("label")
-            all_of.update(label.to_pylist())
-            kept.update(label.filter(objects.field("keep")).to_pylist())
-        return {name: (kept[name], n - kept[name]) for name, n in sorted(all_of.items())}
+        shards = () if self.holds_vectors else self.shards()
+        return count_classes(self.table(index, CLASS_COLUMNS) for index in shards)
 
     def records(self) -> Iterator[Record]:
         """Yield all records in order, one shard in memory at a time."""
@@ -317,11 +239,7 @@ class Layer:
 
     def write(self, index: int, records: Sequence[Record], source_digest: str | None) -> None:
         """Write one shard atomically; the same records give the same bytes."""
-        table = self.encoded(records)
-        table = table.replace_schema_metadata({SOURCE_DIGEST: (source_digest or "").encode()})
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        data = sink.getvalue()
+        data = encode_shard(self.encoded(records), source_digest)
         digest = digest_of(data)
         if self.manifest.digests.get(str(index), digest) != digest:
             self.forget({index})
@@ -345,7 +263,7 @@ class Layer:
         try:
             return digest_of(*read_with_stat(self.shard_path(index)))
         except OSError as e:
-            raise self._unreadable(index, e) from e
+            raise unreadable(self.shard_path(index), self.name, e) from e
 
     def source_digest(self, index: int) -> str:
         """Digest of the source shard that this shard was made from; empty for a first layer.
@@ -357,11 +275,9 @@ class Layer:
             return noted
         try:
             data = read_with_stat(self.shard_path(index))[0]
-            metadata = pq.read_schema(pa.BufferReader(data)).metadata or {}
-        except (OSError, ValueError, pa.ArrowException):
+        except OSError:
             return UNREADABLE
-        digest: bytes = metadata.get(SOURCE_DIGEST, b"")
-        return digest.decode("utf-8", "replace")
+        return source_digest_in(data)
 
     def fingerprint(self) -> str:
         """Hash of everything that the layer holds and is bound to; changes when they do."""
@@ -378,24 +294,3 @@ class Layer:
             for i in source.shards()
             if i not in have or self.source_digest(i).partition("+")[0] != source.digest(i)
         ]
-
-
-def _indices(names: Iterable[str]) -> list[int]:
-    """The numbers of shards, by their files' names, in order."""
-    return sorted(int(found[1]) for found in map(SHARD.fullmatch, names) if found)
-
-
-def _stage(name: str) -> str:
-    """The command that makes a layer."""
-    group = name.partition("/")[0]
-    made_by = {"scan": "ingest", "images": "ingest", EMBED: "filter", STUDENT: "evaluate"}
-    return f"autolabel {made_by.get(group, group)}"
-
-
-def bound_to(manifest: Manifest, source: Layer) -> Manifest:
-    """The manifest of a layer made from `source` as that is now."""
-    return replace(
-        manifest,
-        source={"layer": source.name, "fingerprint": source.fingerprint()},
-        shards=len(source.shards()),
-    )

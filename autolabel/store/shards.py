@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -13,6 +16,8 @@ from autolabel.ops.masks import fits
 from autolabel.store.vectors import CROPS, WHOLE
 from autolabel.types import OBJECT, SCHEMA
 
+SHARD = re.compile(r"part-(\d{5}|[1-9]\d{5,8})\.parquet")
+"""Names of shards' files."""
 MOST_ROWS = 100_000
 """Images of a shard; `--shard-size` allows as many."""
 MOST_VALUES = 100_000_000
@@ -24,6 +29,15 @@ _IMAGE_ID = r"^[0-9A-Za-z_-]{1,64}$"
 _PHASH = r"^[0-9a-f]{1,256}$"
 _REQUIRED = frozenset({"image_id", "uri", "width", "height", "split", "objects", CROPS})
 _OF_OBJECTS = frozenset({"label", "score", "xyxy", "keep", "scores"})
+
+
+def shard_numbers(names: Iterable[str]) -> list[int]:
+    """Return the numbers of shards, by their files' names, in order.
+
+    >>> shard_numbers(["part-00010.parquet", "part-00002.parquet", "part-2.parquet", "a.json"])
+    [2, 10]
+    """
+    return sorted(int(found[1]) for found in map(SHARD.fullmatch, names) if found)
 
 
 def check_file(file: pq.ParquetFile, *, vectors: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autolabel.store.layer import UNREADABLE, Layer
+from autolabel.store.layer import Layer
+from autolabel.store.shard_bytes import UNREADABLE
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 from autolabel.errors import AutolabelError
 from autolabel.store.files import not_writable, share
 from autolabel.store.folder_swap import FolderSwap
-from autolabel.store.layer import MANIFEST, Layer
+from autolabel.store.layer import Layer
 from autolabel.store.manifest import Manifest
+from autolabel.store.manifest_file import MANIFEST
 
 Redo = Callable[[Layer, Collection[int]], Collection[int]]
 """Of a layer's shards whose source is as it was, those to do again nevertheless."""
@@ -196,3 +197,12 @@ def swap_of(final: Layer) -> FolderSwap:
         return successor.exists and len(successor.shards()) >= successor.manifest.shards
 
     return FolderSwap(final.path, MANIFEST, is_whole)
+
+
+def bound_to(manifest: Manifest, source: Layer) -> Manifest:
+    """The manifest of a layer made from `source` as that is now."""
+    return replace(
+        manifest,
+        source={"layer": source.name, "fingerprint": source.fingerprint()},
+        shards=len(source.shards()),
+    )

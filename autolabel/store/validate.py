@@ -23,6 +23,7 @@ from autolabel.ontology import Ontology
 from autolabel.reading import read_json
 from autolabel.sources import from_uri
 from autolabel.store.manifest import Manifest
+from autolabel.store.shards import SHARD
 
 STAGES: Mapping[str, type[Config]] = {
     "ingest": IngestConfig,
@@ -33,7 +34,6 @@ STAGES: Mapping[str, type[Config]] = {
 """Stages whose settings are options."""
 LARGEST_MANIFEST = 2**26
 """Bytes; one that notes 100,000 shards takes 8 MB."""
-SHARD = re.compile(r"part-(\d{5}|[1-9]\d{5,8})\.parquet")
 _LAYER = re.compile(r"[A-Za-z0-9_][\w.-]{0,99}(/[A-Za-z0-9_][\w.-]{0,99})?", re.ASCII)
 _HINT = "something else has changed it: take it from a backup, or move the layer away and run it"
 OUTSIDE = "outside"

@@ -15,13 +15,13 @@ from filelock import FileLock, Timeout
 from autolabel.errors import AutolabelError
 from autolabel.store.files import not_writable, write_atomic
 from autolabel.store.folder_swap import FolderSwap, unsettled_in
-from autolabel.store.layer import EMBED, STUDENT, Layer
+from autolabel.store.groups import GROUPS
+from autolabel.store.layer import Layer
 from autolabel.store.manifest import Manifest
 from autolabel.store.states import LayerState, states_of
 from autolabel.store.update import LayerUpdate, Redo, plan_update, redo_nothing, swap_of
 from autolabel.store.validate import check_folder, check_sources
 
-GROUPS = (EMBED, STUDENT)
 LOCK = ".lock"
 
 

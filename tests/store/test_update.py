@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from autolabel.errors import AutolabelError
 from autolabel.store import Layer, Manifest, Workspace, bound_to
+from autolabel.store.validate import manifest_of
 from autolabel.types import Objects, Record
 from tests.conftest import Run, make_photos
 from tests.store.kills import killed_at
@@ -221,16 +225,62 @@ def test_every_flipped_bit_is_noticed(home: Workspace) -> None:
     assert path.read_bytes() == whole
 
 
-def test_a_run_with_nothing_to_do_hashes_nothing(
-    home: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def hashed(*args: object) -> str:
-        raise AssertionError("hashed")
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the files that are hashed from here on."""
+    sizes: list[int] = []
 
-    monkeypatch.setattr("autolabel.store.layer.digest_of", hashed)
+    def counted(data: bytes) -> Any:
+        sizes.append(len(data))
+        return hashlib.sha256(data)
+
+    monkeypatch.setattr("autolabel.store.digests.hashlib", SimpleNamespace(sha256=counted))
+    return sizes
+
+
+def test_a_run_with_nothing_to_do_hashes_nothing(home: Workspace, hashed: list[int]) -> None:
     with home.lock():
         assert detect(home, 0.1) == []
     assert home.state("detect").complete
+    assert hashed == []
+
+
+def test_a_shard_is_hashed_once_however_often_it_is_read(
+    home: Workspace, hashed: list[int]
+) -> None:
+    def read_all() -> None:
+        layer = Workspace(home.path).require("detect")
+        assert len(list(layer)) == len(layer) == layer.counts().images == 6
+        assert layer.classes() == {"cat": (6, 0)}
+        assert layer.snapshot().fingerprint() == layer.fingerprint()
+
+    for _ in range(3):
+        read_all()
+    sizes = [path.stat().st_size for path in sorted((home.path / "detect").glob("*.parquet"))]
+    assert hashed == sizes
+    os.utime(home.require("detect").shard_path(1))  # it may be another by now
+    read_all()
+    assert hashed == [*sizes, sizes[1]]
+
+
+def test_a_manifest_is_parsed_once_for_as_long_as_it_stays(
+    home: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def counted(data: Any) -> Manifest:
+        parsed.append(data["stage"])
+        return manifest_of(data)
+
+    monkeypatch.setattr("autolabel.store.manifest_file._parsed", {})  # as in a fresh process
+    monkeypatch.setattr("autolabel.store.manifest_file.manifest_of", counted)
+    for _ in range(3):
+        assert len(Workspace(home.path).states()) == 2
+    assert sorted(parsed) == ["detect", "ingest"]
+    with home.lock():
+        home.set_source_root(Path("/elsewhere"))
+    assert Workspace(home.path).source_root == Path("/elsewhere")
+    assert sorted(parsed) == ["detect", "ingest", "ingest"]
 
 
 def test_a_workspace_without_digests_opens_and_gets_them(home: Workspace) -> None:
