@@ -18,6 +18,7 @@ from autolabel.stages.running import Reporter
 from autolabel.stages.table import label_layers
 from autolabel.store import Layer, Workspace
 from autolabel.train.base import THRESHOLD
+from autolabel.train.folder import labels_changed
 
 Say = Callable[[str], None]
 
@@ -123,11 +124,8 @@ def find_field(call: Call, truth: GroundTruth) -> Field:
 
 def _is_outdated(workspace: Workspace, student: Entrant) -> bool:
     """Whether the labels that a student learned from here are others by now."""
-    learned, name = student.run.get("layer_fingerprint"), student.run.get("layer")
-    if not learned or not name or student.weights.parent.parent != workspace.path / "train":
-        return False
-    layer = workspace.layer(str(name))
-    return not layer.exists or layer.fingerprint() != learned
+    here = student.weights.parent.parent == workspace.path / "train"
+    return here and labels_changed(workspace, student.run)
 
 
 def _outdated(student: Entrant) -> str:

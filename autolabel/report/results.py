@@ -16,6 +16,7 @@ from typing import Any
 from autolabel.errors import AutolabelError
 from autolabel.metrics.result import EntryResult, Evaluation, read_result
 from autolabel.reading import read_json, read_regular
+from autolabel.store import Workspace
 
 LABELS, STUDENT = ("labels", "teacher"), ("student",)
 """Kinds of what was measured, the one that is shown first."""
@@ -62,6 +63,14 @@ def read_measured(path: Path) -> tuple[Evaluation | None, str]:
         return None, ""
     except AutolabelError as e:
         return None, str(e)
+
+
+def measured_in(workspace: Workspace, measured: Evaluation) -> Workspace | None:
+    """Return the workspace whose layers were measured, if it still lies in this one."""
+    home = workspace.path.resolve()
+    path = (home / measured.workspace).resolve()
+    there = path.is_relative_to(home) and (path / "images").is_dir()
+    return Workspace(path) if there else None
 
 
 def read_trainings(folder: Path) -> tuple[list[Training], list[str]]:

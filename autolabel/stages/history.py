@@ -49,14 +49,23 @@ class StageRun:
 
 def stage_runs(workspace: Workspace, newest: Layer) -> list[StageRun]:
     """The stages that `newest` came through, first to last."""
-    runs: list[StageRun] = []
-    layer: Layer | None = newest
-    while layer is not None and layer.exists:
-        manifest = layer.manifest
-        if manifest.stage in STAGES:
-            runs.append(_run(layer, manifest))
-        layer = workspace.layer(manifest.source["layer"]) if manifest.source else None
-    return runs[::-1]
+    made = reversed(workspace.ancestry(newest))
+    return [_run(layer, m) for layer in made if (m := layer.manifest).stage in STAGES]
+
+
+def changes_elsewhere(
+    workspace: Workspace, newest: Layer, elsewhere: Workspace
+) -> Iterator[list[str]]:
+    """Yield in what the layers of another workspace differ from those that `newest` came through.
+
+    What was ingested is another thing there; layers that are not there are passed over.
+    """
+    for layer in reversed(workspace.ancestry(newest)):
+        other, manifest = elsewhere.layer(layer.name), layer.manifest
+        if manifest.stage == "ingest" or manifest.stage not in STAGES or not other.exists:
+            continue
+        if changed := other.manifest.changes_to(manifest):
+            yield changed
 
 
 def _run(layer: Layer, manifest: Manifest) -> StageRun:

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from autolabel.errors import AutolabelError
 from autolabel.store import (
     FolderSwap,
+    Workspace,
     changes,
     is_current,
     not_writable,
@@ -41,6 +42,15 @@ _SAID = {"labels": "other labels"}
 def read_run(folder: Path) -> dict[str, Any]:
     """Return what ``run.json`` notes; empty where there is none or it is damaged."""
     return read_note(folder / RUN)
+
+
+def labels_changed(workspace: Workspace, run: Mapping[str, Any]) -> bool:
+    """Say whether the labels of this workspace that a student learned from are others by now."""
+    name, learned = run.get("layer"), run.get("layer_fingerprint")
+    if not name or not learned:
+        return False
+    layer = workspace.layer(str(name))
+    return not layer.exists or layer.fingerprint() != learned
 
 
 def threshold_of(run: Mapping[str, Any]) -> float | None:

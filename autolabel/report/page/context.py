@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from autolabel.config import ReportConfig
@@ -10,6 +9,7 @@ from autolabel.metrics.result import RESULT, Evaluation
 from autolabel.ontology import Ontology
 from autolabel.report.layer_statistics import LayerStatistics, layer_statistics
 from autolabel.report.page.conclusions import Conclusions, conclude
+from autolabel.report.page.outdated import outdated
 from autolabel.report.page.provenance import Provenance, read_provenance
 from autolabel.report.pictures.gallery import Gallery, gallery
 from autolabel.report.pictures.image_budget import ImageBudget
@@ -55,7 +55,7 @@ def read_context(
     measured, damaged = read_measured(workspace.path / RESULT)
     trainings, broken = read_trainings(workspace.path / "train")
     notes = [f"{text}; it is not shown." for text in (damaged, *broken) if text]
-    notes += _stale(workspace, layer, measured, trainings)
+    notes += outdated(workspace, layer, measured, trainings)
     budget, gone = ImageBudget(), dict[str, str]()
     compared = SideBySide()
     if measured is not None and config.images:
@@ -78,34 +78,3 @@ def read_context(
         left_out=budget.left_out,
         provenance=read_provenance(workspace, layer, measured, trainings),
     )
-
-
-def _stale(
-    workspace: Workspace, layer: Layer, measured: Evaluation | None, trainings: Sequence[Training]
-) -> Iterator[str]:
-    """Yield what was measured or learned from labels that have changed since."""
-    for state in workspace.states():
-        if state.layer.name == layer.name and not state.complete:
-            name = layer.name
-            yield f"The layer {name}/ is unfinished or stale: run autolabel {name} again."
-    if measured is not None and measured.workspace != ".":
-        beside = Workspace(workspace.path / measured.workspace)
-        for run in stage_runs(workspace, layer):
-            old = beside.layer(run.layer)
-            if run.stage != "ingest" and old.exists:
-                changed = old.manifest.changes_to(workspace.layer(run.layer).manifest)
-                if changed:
-                    yield (
-                        f"What was measured was labelled by other settings ({'; '.join(changed)}): "
-                        "run autolabel evaluate again."
-                    )
-    labels = layer.fingerprint() if trainings else ""
-    for training in trainings:
-        learned = training.run.get("layer_fingerprint")
-        if training.run.get("layer") == layer.name and learned and learned != labels:
-            yield (
-                f"The small detector {training.name} learned from labels that have changed since: "
-                "run autolabel train again."
-            )
-        if training.run.get("state") == "unfinished":
-            yield f"The training of {training.name} is unfinished: run autolabel train again."

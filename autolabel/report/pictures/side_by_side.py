@@ -26,7 +26,7 @@ from autolabel.report.pictures.scenes import (
     labelled,
 )
 from autolabel.report.records import records_of, without_objects
-from autolabel.report.results import LABELS, STUDENT, last_of
+from autolabel.report.results import LABELS, STUDENT, last_of, measured_in
 from autolabel.store import Workspace
 from autolabel.types import Record
 
@@ -64,7 +64,7 @@ def side_by_side(
     gone: dict[str, str],
 ) -> SideBySide:
     """Draw at most so many photos of each kind."""
-    home = _inside(workspace, measured.workspace)
+    home = measured_in(workspace, measured)
     titles = ((LABELS, "labels"), (STUDENT, "small detector"))
     rows = [(row, title) for kinds, title in titles if (row := last_of(measured, kinds))]
     rows = [(row, title) for row, title in rows if home and _has(home, row.layer)]
@@ -89,14 +89,6 @@ def side_by_side(
         for one in shown
     )
     return SideBySide(samples, judgements)
-
-
-def _inside(workspace: Workspace, name: str) -> Workspace | None:
-    """Return the workspace of that relative path, if it lies in this one."""
-    home = workspace.path.resolve()
-    path = (home / name).resolve()
-    there = path.is_relative_to(home) and (path / "images").is_dir()
-    return Workspace(path) if there else None
 
 
 def _has(home: Workspace, layer: str) -> bool:

@@ -44,9 +44,6 @@ def preview(
 ) -> PreviewResult:
     """Draw some images with their labels, and for each class a sheet of crops.
 
-    On a sheet the kept labels are at the left and the rejected ones, with their reasons, at the
-    right, each by score; of many, so many are taken at even steps.
-
     Args:
         layer: has labels.
         ontology: its classes, in whose order colours are given.

@@ -45,7 +45,9 @@ def _caption(objects: Objects, i: int) -> str:
 def draw_sheet(
     name: str, labels: Mapping[tuple[str, bool], Sequence[Label]], most: int, photos: PhotoReader
 ) -> Image.Image | None:
-    """Draw a class's kept crops in a block at the left, rejected ones at the right.
+    """Draw a class's kept crops in a block at the left, rejected ones with reasons at the right.
+
+    Each block goes by score; of many crops, so many are taken at even steps.
 
     Args:
         name: of the class.
