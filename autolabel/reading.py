@@ -1,4 +1,5 @@
-"""Reading files that others wrote: regular files alone, and JSON and YAML within bounds.
+"""Reading files that others wrote: regular files alone, and JSON, YAML and arrays within
+bounds.
 
 A pipe would wait for ever, a device never ends, and a few hundred bytes of YAML can name themselves
 until they fill the memory. Whatever is read from a path that a user, a workspace or a dataset
@@ -8,10 +9,12 @@ gives comes through here.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
 import stat
+import zipfile
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -117,6 +120,28 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
         ValueError: see `parse_json`.
     """
     return parse_json(read_regular(path, largest))
+
+
+def parse_arrays(data: bytes, largest: int) -> dict[str, Any]:
+    """Return the arrays of an ``.npz`` file, by name; no object in it is ever made.
+
+    Args:
+        data: of the file.
+        largest: bytes that its arrays may take unpacked; a few kilobytes can unpack to gigabytes.
+
+    Raises:
+        ValueError: not such a file, damaged, or larger.
+    """
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            if sum(part.file_size for part in file.infolist()) > largest:
+                raise ValueError(f"larger than {largest >> 20} MiB")
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except Exception as e:  # zip files and arrays in them raise nearly anything
+        raise ValueError(f"damaged: {e}") from e
 
 
 def parse_yaml(text: str) -> Any:

@@ -24,8 +24,10 @@ from autolabel.models.base import Embedder
 from autolabel.ontology import Ontology
 from autolabel.ops.crops import square_crop
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
+from autolabel.reading import parse_arrays
 from autolabel.sources import find_images
 from autolabel.stages.filter.evidence import ProbeAnswers
+from autolabel.stages.filter.prototypes import LARGEST_FIT
 from autolabel.store.vectors import Vectors
 
 PER_PASS = 64
@@ -179,11 +181,14 @@ class ExampleVectors:
         Raises:
             ValueError: the bytes are damaged.
         """
+        arrays = parse_arrays(data, LARGEST_FIT)
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                return cls(file["names"], file["vectors"].astype(np.float32))
-        except Exception as e:  # zip files and arrays in them raise nearly anything
+            names, vectors = arrays["names"], arrays["vectors"].astype(np.float32)
+        except (KeyError, TypeError) as e:
             raise ValueError(f"damaged: {e}") from e
+        if vectors.ndim != 2 or names.shape != vectors.shape[:1]:
+            raise ValueError("damaged")
+        return cls(names, vectors)
 
 
 @dataclass(frozen=True, eq=False)

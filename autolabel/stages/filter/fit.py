@@ -22,7 +22,7 @@ from autolabel.stages.embed import embed
 from autolabel.stages.filter.apply import RuleSet
 from autolabel.stages.filter.evidence import CLIP, DINOV2, join_vectors, vector_key
 from autolabel.stages.filter.examples import ExampleVectors, Probe, find_examples
-from autolabel.stages.filter.prototypes import Prototypes, find_prototypes, kept_labels
+from autolabel.stages.filter.prototypes import LARGEST_FIT, Prototypes, find_prototypes, kept_labels
 from autolabel.stages.filter.rule import LEARNED
 from autolabel.stages.filter.rules import GROUP, RULES, active
 from autolabel.stages.filter.texts import PromptTexts, TextVectors, embed_texts
@@ -184,12 +184,11 @@ class _Fit:
 def _kept(
     layer: Layer, file: str, parse: Callable[[bytes], T], make: Callable[[], bytes]
 ) -> tuple[T, bytes]:
-    """Read a file beside a layer of vectors; it is made where it is missing or damaged."""
+    """Read a file beside a layer of vectors; it is made where it is missing, damaged or huge."""
     path = layer.path / file
-    if path.is_file():
-        data = path.read_bytes()
-        with suppress(ValueError):
-            return parse(data), data
+    with suppress(OSError, ValueError):
+        data = read_regular(path, LARGEST_FIT)
+        return parse(data), data
     data = make()
     write_atomic(path, data)
     return parse(data), data
@@ -199,7 +198,7 @@ def _learned(pool: Workspace) -> tuple[str, bytes]:
     """Return the prototypes by which a workspace was filtered: file name and content."""
     file = pool.require("filter").manifest.origin.get(PROTOTYPES, "")
     try:
-        return file, read_regular(pool.path / EMBED / DINOV2 / file)
+        return file, read_regular(pool.path / EMBED / DINOV2 / file, LARGEST_FIT)
     except OSError as e:
         raise AutolabelError(
             f"{pool.path} lacks {EMBED}/{DINOV2}/{file}, which filter/ was made with",

@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.reading import parse_arrays
 from autolabel.store.vectors import Vectors
 from autolabel.types import Record
+
+LARGEST_FIT = 2**31
+"""Bytes of a file that keeps what is learned; 500 classes of 1024 numbers a crop take it."""
 
 NEAR_ZERO = 1e-6
 """Cosine distance under which a prototype is taken for the crop itself; no distance is less."""
@@ -65,14 +69,18 @@ class Prototypes:
         Raises:
             ValueError: the bytes are damaged.
         """
+        arrays = parse_arrays(data, LARGEST_FIT)
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                names = [str(name) for name in file["names"]]
-                members = {n: file[f"crowd{i}"].astype(np.float32) for i, n in enumerate(names)}
-                medians = dict(zip(names, file["usual"].tolist(), strict=True))
-                return cls(members, medians, int(file["neighbours"]))
-        except Exception as e:  # zip files and arrays in them raise nearly anything
+            names = [str(name) for name in arrays["names"]]
+            members = {n: arrays[f"crowd{i}"].astype(np.float32) for i, n in enumerate(names)}
+            medians = dict(zip(names, arrays["usual"].tolist(), strict=True))
+            neighbours = int(arrays["neighbours"])
+        except (KeyError, TypeError) as e:
             raise ValueError(f"damaged: {e}") from e
+        widths = {m.shape[1] if m.ndim == 2 and m.size else 0 for m in members.values()}
+        if neighbours < 1 or len(widths) > 1 or 0 in widths:
+            raise ValueError("damaged")
+        return cls(members, medians, neighbours)
 
 
 def find_prototypes(

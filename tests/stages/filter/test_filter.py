@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -131,14 +132,24 @@ def test_another_context_or_prompt_does(workspace: Workspace, clip: str) -> None
     assert files(folder)["part-00000.parquet"] != before["part-00000.parquet"]
 
 
-def test_a_damaged_text_file_is_made_anew(workspace: Workspace, clip: str) -> None:
-    config = FilterConfig(clip=clip, clip_score=0.2)
+def test_a_file_beside_the_vectors_that_is_damaged_or_huge_is_made_anew(
+    workspace: Workspace, clip: str, dinov2: str, tmp_path: Path
+) -> None:
+    examples = sorted_crops(tmp_path / "examples")
+    config = both(clip, dinov2, clip_score=0.2, dinov2_distance=2.0, examples=str(examples))
     filtering.filter_labels(workspace, config, ENGINE)
-    (texts,) = (workspace.path / "embed/clip").glob("texts-*.json")
-    good = texts.read_bytes()
-    texts.write_bytes(good[:40])
-    filtering.filter_labels(workspace, config, ENGINE)
-    assert texts.read_bytes() == good
+    embed = workspace.path / "embed"
+    kept = [path for name in ("texts-*", "crowds-*", "examples-*") for path in embed.rglob(name)]
+    assert len(kept) == 3
+    for path in kept:
+        good = path.read_bytes()
+        for bad in (good[:40], b"", b"{}"):
+            path.write_bytes(bad)
+            filtering.filter_labels(workspace, config, ENGINE)
+            assert path.read_bytes() == good
+        os.truncate(path, 2**40)  # a terabyte that takes no space
+        filtering.filter_labels(workspace, config, ENGINE)
+        assert path.read_bytes() == good
 
 
 def test_new_labels_make_what_follows_stale(workspace: Workspace, clip: str, dinov2: str) -> None:
@@ -321,13 +332,17 @@ def test_an_image_that_is_gone_costs_only_itself(
     assert len(list(layer.records())) == 6
 
 
-def test_examples_veto(workspace: Workspace, tmp_path: Path, dinov2: str) -> None:
-    folder = tmp_path / "examples"
+def sorted_crops(folder: Path) -> Path:
     for name, colour in (("cat", 255), ("other", 0)):
         for i in range(3):
             (folder / name).mkdir(parents=True, exist_ok=True)
             pixels = np.full((20, 20, 3), abs(colour - 9 * i), np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_examples_veto(workspace: Workspace, tmp_path: Path, dinov2: str) -> None:
+    folder = sorted_crops(tmp_path / "examples")
     config = FilterConfig(dinov2=dinov2, examples=str(folder), probe_sure=0.5)
     layer = filtering.filter_labels(workspace, config, ENGINE).layer
     reasons = [r for one in layer.records() for r in one.objects.reason if r]

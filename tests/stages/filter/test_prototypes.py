@@ -76,3 +76,29 @@ def test_rejected_and_unusable_labels_are_no_prototypes() -> None:
     prototypes = prototypes_of(good, leak)
     assert len(prototypes.members["cat"]) == 1
     assert prototypes_of(leak).members == {}
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_damaged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    members = np.zeros((1000, 100), np.float32)
+    data = Prototypes({"cat": members}, {"cat": 1.0}, 2).to_bytes()
+    assert len(data) < 2000
+    Prototypes.from_bytes(data)
+    monkeypatch.setattr("autolabel.stages.filter.prototypes.LARGEST_FIT", 100_000)
+    with pytest.raises(ValueError, match="larger"):
+        Prototypes.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "prototypes",
+    [
+        Prototypes({"cat": AXES[0]}, {"cat": 1.0}, 2),
+        Prototypes({"cat": AXES, "dog": AXES[:, :3]}, {"cat": 1.0, "dog": 1.0}, 2),
+        Prototypes({"cat": AXES[:0]}, {"cat": 1.0}, 2),
+        Prototypes({"cat": AXES}, {"cat": 1.0}, 0),
+    ],
+)
+def test_prototypes_that_no_run_leaves_are_damaged(prototypes: Prototypes) -> None:
+    with pytest.raises(ValueError, match="damaged"):
+        Prototypes.from_bytes(prototypes.to_bytes())
