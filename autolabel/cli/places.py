@@ -27,7 +27,7 @@ def existing(path: Path) -> Workspace:
 
     workspace = Workspace(path)
     if not workspace.layers():
-        missing = "is no workspace" if path.is_dir() else "does not exist"
+        missing = "is not a workspace" if path.is_dir() else "does not exist"
         raise UsageError(
             f"{path} {missing}", hint=f"make one: autolabel ingest PHOTOS --workspace {path}"
         )
@@ -57,7 +57,7 @@ def source_or_workspace(source: list[str], workspace: Path | None) -> Workspace:
         )
     if workspace is None:
         raise UsageError(
-            f"{source[0]} is no workspace",
+            f"{source[0]} is not a workspace",
             hint=f"autolabel detect {source[0]} --workspace FOLDER makes one and ingests it",
         )
     return Workspace(workspace)

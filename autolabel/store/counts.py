@@ -32,7 +32,7 @@ class Counts:
 
     @classmethod
     def of(cls, table: pa.Table) -> Counts:
-        """Those of one shard's `LABEL_COLUMNS` or `VECTOR_COLUMNS`."""
+        """Count those of one shard's `LABEL_COLUMNS` or `VECTOR_COLUMNS`."""
         images = table.num_rows
         errors = images - table.column("error").null_count
         if CROPS in table.column_names:

@@ -10,16 +10,14 @@ import os
 from pathlib import Path
 
 from autolabel.reading import open_regular, read_open
-
-LARGEST_SHARD = 2**31
-"""Bytes of a shard, and of any other file of a layer."""
+from autolabel.store.files import LARGEST_FILE
 
 _Key = tuple[int, int, int, int]
 _known: dict[_Key, str] = {}
 
 
 def digest_of(data: bytes, stat: os.stat_result | None = None) -> str:
-    """SHA-256 in hexadecimal of a file's bytes; `stat` is that of the file."""
+    """Return the SHA-256 of a file's bytes in hexadecimal; `stat` is that of the file."""
     if stat is None:
         return hashlib.sha256(data).hexdigest()
     key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
@@ -29,12 +27,12 @@ def digest_of(data: bytes, stat: os.stat_result | None = None) -> str:
 
 
 def read_with_stat(
-    path: Path, folder: int | None = None, largest: int = LARGEST_SHARD
+    path: Path, folder: int | None = None, largest: int = LARGEST_FILE
 ) -> tuple[bytes, os.stat_result]:
-    """A regular file's bytes and stat; by its name in the open folder, where one is given.
+    """Read a regular file's bytes and stat; by its name in the open folder, where one is given.
 
     Raises:
-        OSError: it cannot be read, is larger than `largest` bytes, or is no regular file.
+        OSError: it cannot be read, is larger than `largest` bytes, or is not a regular file.
     """
 
     with open_regular(path, folder) as file:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autolabel.errors import AutolabelError
+from autolabel.reading import read_regular
 
 try:
     import fcntl
@@ -20,6 +21,10 @@ REFUSED = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 )
 """Errors with which a disk or folder refuses a write, and would refuse the next one."""
+
+
+LARGEST_FILE = 2**31
+"""Bytes of a shard, and of any other file of a layer."""
 
 
 def write_atomic(path: Path, data: Any) -> None:
@@ -52,12 +57,12 @@ def sync_folder(path: Path) -> None:
 
 
 def share(source: Path, target: Path) -> None:
-    """The same file under another name: a link, or a copy where links cannot be made."""
+    """Give a file another name: a link, or a copy where links cannot be made."""
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(source)
     except OSError:
-        write_atomic(target, source.read_bytes())
+        write_atomic(target, read_regular(source, LARGEST_FILE))
         shutil.copystat(source, target)  # `ingest` compares a shard's date with that of photos
 
 
@@ -81,7 +86,7 @@ def hold_folder(path: Path) -> int | None:
 
 
 def retire(path: Path) -> bool:
-    """Delete a folder unless somebody reads it; whether it is gone."""
+    """Delete a folder unless somebody reads it; return whether it is gone."""
     if fcntl is not None:
         try:
             folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -107,7 +112,7 @@ def _flock(folder: int, kind: int) -> None:
 
 
 def not_writable(path: Path, cause: OSError) -> AutolabelError:
-    """The error for a folder or disk that refuses a write."""
+    """Return the error for a folder or disk that refuses a write."""
     return AutolabelError(
         f"{path} cannot be written: {cause.strerror or cause}",
         hint="free some space or name another folder, then run the same command again",

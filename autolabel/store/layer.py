@@ -111,11 +111,11 @@ class Layer:
     # -- shards -----------------------------------------------------------------------------
 
     def shard_path(self, index: int) -> Path:
-        """Where shard `index` lies, whether or not it exists."""
+        """Return where shard `index` lies, whether or not it exists."""
         return self.path / f"part-{index:05d}.parquet"
 
     def shards(self) -> list[int]:
-        """Indices of the shards that exist, in order."""
+        """Return the indices of the shards that exist, in order."""
         if self._snapshot is not None:
             return list(self._snapshot.shards)
         if not self.exists:
@@ -123,7 +123,11 @@ class Layer:
         return shard_numbers(path.name for path in self.path.glob("part-*.parquet"))
 
     def read(self, index: int) -> list[Record]:
-        """The records of one shard."""
+        """Read the records of one shard.
+
+        Raises:
+            AutolabelError: as `table`.
+        """
         table = self.table(index)
         try:
             return self.decoded(table)
@@ -131,15 +135,15 @@ class Layer:
             raise unreadable(self.shard_path(index), self.name, e) from e
 
     def decoded(self, table: pa.Table) -> list[Record]:
-        """The records of a table as `encoded` makes it."""
+        """Return the records of a table as `encoded` makes it."""
         return from_vector_table(table) if self.holds_vectors else from_table(table)
 
     def encoded(self, records: Sequence[Record]) -> pa.Table:
-        """Records as the layer stores them."""
+        """Return records as the table that the layer stores."""
         return to_vector_table(records) if self.holds_vectors else to_table(records)
 
     def journal_path(self, index: int) -> Path:
-        """Where the results of shard `index` lie while it is being made."""
+        """Return where the results of shard `index` lie while it is being made."""
         return self.path / f".part-{index:05d}.journal"
 
     @property
@@ -148,7 +152,7 @@ class Layer:
         return self.name.startswith(f"{EMBED}/")
 
     def table(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """One shard, or some of its columns, as an Arrow table.
+        """Read one shard, or some of its columns, as an Arrow table.
 
         Raises:
             AutolabelError: it cannot be read, or its bytes are not those that were written.
@@ -160,7 +164,7 @@ class Layer:
             raise unreadable(self.shard_path(index), self.name, e) from e
 
     def parsed(self, data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-        """The table, or some columns, of a Parquet file's bytes, once they are seen to be sound.
+        """Return the table, or some columns, of a Parquet file's bytes; they are checked.
 
         Raises:
             OSError, ValueError, pyarrow.ArrowException: they are not.
@@ -169,7 +173,7 @@ class Layer:
         return decode_shard(data, columns, vectors=self.holds_vectors, workspace=workspace)
 
     def rows(self, index: int) -> int:
-        """How many images one shard has.
+        """Return how many images one shard has.
 
         Raises:
             AutolabelError: as `table`.
@@ -187,14 +191,14 @@ class Layer:
         return read_shard(self.shard_path(index), noted, self.name, folder)
 
     def has_unread(self, index: int) -> bool:
-        """Whether a shard has an image that could not be read, though it may be the next time."""
+        """Say whether a shard has an image that could not be read, but may be the next time."""
         manifest = self.manifest
         if str(index) in manifest.digests:
             return index in manifest.unread
         return any(map(is_unread, self.table(index, ["error"]).column(0).to_pylist()))
 
     def counts(self) -> Counts:
-        """What the layer holds, from its columns alone."""
+        """Count what the layer holds, from its columns alone."""
         columns = VECTOR_COLUMNS if self.holds_vectors else LABEL_COLUMNS
         total = Counts()
         for index in self.shards():
@@ -202,7 +206,7 @@ class Layer:
         return total
 
     def classes(self) -> dict[str, tuple[int, int]]:
-        """Class -> how many labels are kept and how many rejected, by name."""
+        """Return how many labels of each class are kept and how many rejected, by its name."""
         shards = () if self.holds_vectors else self.shards()
         return count_classes(self.table(index, CLASS_COLUMNS) for index in shards)
 
@@ -252,7 +256,7 @@ class Layer:
         self.write_manifest(self.manifest.noting(set(self.shards()) - set(indices)))
 
     def digest(self, index: int) -> str:
-        """SHA-256 of a shard's bytes, in hexadecimal: as noted, else found.
+        """Return the SHA-256 of a shard's bytes in hexadecimal: as noted, else found.
 
         Raises:
             AutolabelError: it cannot be read.
@@ -266,7 +270,7 @@ class Layer:
             raise unreadable(self.shard_path(index), self.name, e) from e
 
     def source_digest(self, index: int) -> str:
-        """Digest of the source shard that this shard was made from; empty for a first layer.
+        """Return the digest of the source shard that a shard was made from; else empty.
 
         A ``+`` and a digest of what else went into the shard may follow.
         """
@@ -280,14 +284,14 @@ class Layer:
         return source_digest_in(data)
 
     def fingerprint(self) -> str:
-        """Hash of everything that the layer holds and is bound to; changes when they do."""
+        """Return a hash of everything that the layer holds and is bound to."""
         sha = hashlib.sha256(json.dumps(self.manifest.binding(), sort_keys=True).encode())
         for index in self.shards():
             sha.update(f"{index}:{self.digest(index)}".encode())
         return sha.hexdigest()
 
     def to_do(self, source: Layer) -> list[int]:
-        """Shards of `source` that are missing here, or were made from other content."""
+        """Return the shards of `source` that are missing here, or were made from other content."""
         have = set(self.shards())
         return [
             i

@@ -41,9 +41,9 @@ class Manifest:
     made_from: dict[str, str] = field(default_factory=dict)
     unread: list[int] = field(default_factory=list)
 
-    def noting(self, shards: Collection[int], beside: Manifest | None = None) -> Manifest:
-        """The same with what is noted of these shards alone, and with what `beside` notes."""
-        rest = beside or Manifest(self.stage)
+    def noting(self, shards: Collection[int], also: Manifest | None = None) -> Manifest:
+        """Return the same with what is noted of these shards alone, and with what `also` notes."""
+        rest = also or Manifest(self.stage)
         keys = sorted(map(str, shards), key=int)
         digests = {k: self.digests[k] for k in keys if k in self.digests} | rest.digests
         made_from = {k: self.made_from[k] for k in keys if k in self.made_from} | rest.made_from
@@ -56,7 +56,7 @@ class Manifest:
         )
 
     def binding(self) -> dict[str, Any]:
-        """The part that may not differ within one layer."""
+        """Return the part that may not differ within one layer."""
         return {
             "stage": self.stage,
             "settings": self.settings,

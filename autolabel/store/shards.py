@@ -1,4 +1,4 @@
-"""What a shard must hold before its rows are believed; cheap beside what is then done with them."""
+"""What a shard must hold before its rows are believed; the check is cheap for what it saves."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def check_table(table: pa.Table) -> None:
         if name in _REQUIRED and table.column(name).null_count:
             raise ValueError(f"a {name} is missing")
     if "uri" in table.column_names and pc.any(pc.match_substring(table["uri"], "\0")).as_py():
-        raise ValueError("a uri that is none")
+        raise ValueError("a uri with a null character")
     for name, pattern in (("image_id", _IMAGE_ID), ("phash", _PHASH)):
         if name in table.column_names:
             matching = pc.match_substring_regex(table.column(name), pattern)
@@ -123,9 +123,9 @@ def _check_objects(table: pa.Table) -> None:
         raise ValueError("a corner of a box is missing")
     boxes = corners.to_numpy().reshape(-1, 4)
     if not (np.abs(boxes) < FAR).all() or (boxes[:, 2:] < boxes[:, :2]).any():
-        raise ValueError("a box that is none")
+        raise ValueError("a box whose corners are out of range or order")
     if not np.isfinite(objects.field("score").to_numpy()).all():
-        raise ValueError("a score that is no number")
+        raise ValueError("a score that is not finite")
     if {"width", "height"} <= set(table.column_names):
         _check_masks(table, lists, objects.field("mask"))
 

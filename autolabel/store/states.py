@@ -43,7 +43,7 @@ class LayerState:
         return not self.lacking and not self.outdated
 
     def problem(self) -> str | None:
-        """What is wrong, in words, or None: ``refine/ is unfinished: 2 of 5 shards``.
+        """Say what is wrong, or None: ``refine/ is unfinished: 2 of 5 shards``.
 
         Raises:
             AutolabelError: a shard is damaged.
@@ -60,7 +60,7 @@ class LayerState:
 
 
 def states_of(layers: Iterable[Layer]) -> list[LayerState]:
-    """The states of layers that come after their sources."""
+    """Return the states of layers that come after their sources."""
     states: dict[str, LayerState] = {}
     for layer in layers:
         manifest = layer.manifest
@@ -72,7 +72,7 @@ def states_of(layers: Iterable[Layer]) -> list[LayerState]:
             to_do = frozenset(layer.to_do(source.layer))
             lacking = (to_do - have) | source.lacking
             gone = have - frozenset(source.layer.shards()) - source.lacking
-            # What is made from a stale shard is stale before that one is mended.
+            # What is made from a stale shard is stale before that one is made anew.
             outdated = (to_do | source.outdated) & have | gone
         else:
             expected = max(manifest.shards, len(have))

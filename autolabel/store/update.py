@@ -20,7 +20,7 @@ Redo = Callable[[Layer, Collection[int]], Collection[int]]
 
 
 def redo_nothing(layer: Layer, fitting: Collection[int]) -> Collection[int]:
-    """What has been done stays."""
+    """Let what has been done stay."""
     return ()
 
 
@@ -60,7 +60,7 @@ class LayerUpdate:
         return self.layer.path == self.final.path
 
     def begin(self) -> Layer:
-        """Make the folder and its manifest; the layer to write the shards of `to_do` into.
+        """Make the folder and its manifest; return the layer to write the shards of `to_do` into.
 
         Raises:
             AutolabelError: it cannot be written.
@@ -89,7 +89,7 @@ class LayerUpdate:
             self._take_journals()
 
     def _take_journals(self) -> None:
-        """What is there of shards that were stopped half way; of anything else it is not used."""
+        """Take what is there of shards that were stopped half way; other journals are not used."""
         for index in self.to_do:
             there, here = self.final.journal_path(index), self.layer.journal_path(index)
             if there.is_file() and not there.is_symlink() and not here.exists():
@@ -115,7 +115,7 @@ class LayerUpdate:
                 self.layer.note_shards()
 
     def finish(self) -> Layer:
-        """The complete layer in its place, or hidden beside it if it is on trial.
+        """Put the complete layer in its place, or leave it hidden if it is on trial; return it.
 
         Raises:
             AutolabelError: it cannot be written.
@@ -132,7 +132,7 @@ class LayerUpdate:
         return self.final
 
     def _carry_over(self) -> None:
-        """Files beside the shards, such as what was fitted on them, stay with the same settings."""
+        """Keep files beside the shards, such as what was fitted on them, with the same settings."""
         if not self.final.exists or self.final.manifest.changes_to(self.manifest):
             return
         for path in sorted(self.final.path.iterdir()):
@@ -183,7 +183,7 @@ def plan_update(
 
 
 def _fitting(layer: Layer, wanted: Mapping[int, str]) -> frozenset[int]:
-    """The shards that were made from what is there now."""
+    """Return the shards that were made from what is there now."""
     return frozenset(
         index for index in layer.shards() if layer.source_digest(index) == wanted.get(index)
     )
@@ -200,7 +200,7 @@ def swap_of(final: Layer) -> FolderSwap:
 
 
 def bound_to(manifest: Manifest, source: Layer) -> Manifest:
-    """The manifest of a layer made from `source` as that is now."""
+    """Return the manifest of a layer made from `source` as that is now."""
     return replace(
         manifest,
         source={"layer": source.name, "fingerprint": source.fingerprint()},

@@ -44,13 +44,13 @@ OUTSIDE = "outside"
 
 
 def manifest_of(data: Any) -> Manifest:
-    """A manifest from JSON values.
+    """Return a manifest from JSON values.
 
     Raises:
         ValueError: something is missing, unknown, of another type or out of range.
     """
     if not isinstance(data, dict):
-        raise ValueError("it is no manifest")
+        raise ValueError("it is not a manifest")
     types = _types()
     unknown = sorted(map(str, data.keys() - types.keys()))
     if unknown:
@@ -78,7 +78,7 @@ def manifest_of(data: Any) -> Manifest:
     if any(not re.fullmatch(r"\d{1,9}", key) for key in (*manifest.digests, *manifest.made_from)):
         raise ValueError("digests are of no shards")
     if "\0" in (manifest.source_root or "") or len(manifest.source_root or "") > 4096:
-        raise ValueError("source_root is no path")
+        raise ValueError("source_root is not a path")
     return manifest
 
 
@@ -88,7 +88,7 @@ def _types() -> dict[str, TypeAdapter[Any]]:
 
 
 def _check_settings(manifest: Manifest) -> None:
-    """Settings that a stage has today are what it takes; those of older versions are left alone."""
+    """See that settings are what their stage takes; those of older versions are left alone."""
     options = STAGES.get(manifest.stage)
     for key in manifest.settings if options else ():
         if options and key in options.model_fields and key not in options.HOW:
@@ -105,12 +105,12 @@ def _check_origin(origin: Mapping[str, Any]) -> None:
     for key in ("holdout", "source"):
         listed = origin.get(key, [])
         if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-            raise ValueError(f"origin.{key} is no list of paths")
+            raise ValueError(f"origin.{key} is not a list of paths")
     for key in ("model", "clip", "dinov2", "examples", "crowds"):
         if not isinstance(origin.get(key, ""), str) or "\0" in origin.get(key, ""):
-            raise ValueError(f"origin.{key} is no text")
+            raise ValueError(f"origin.{key} is not text")
     if not re.fullmatch(r"[\w.-]*", origin.get("crowds", "")):
-        raise ValueError("origin.crowds is no file's name")
+        raise ValueError("origin.crowds is not the name of a file")
     if "ontology" in origin:
         _check_ontology(origin["ontology"])
 
@@ -129,7 +129,7 @@ def _option(options: type[Config], key: str) -> TypeAdapter[Any]:
 
 
 def is_layer_name(name: str) -> bool:
-    """Whether a name is that of a layer, `detect` or `embed/clip`, and never leads elsewhere."""
+    """Say whether a name is a layer's, such as `embed/clip`, and so never leads elsewhere."""
     return _LAYER.fullmatch(name) is not None
 
 
@@ -193,7 +193,9 @@ def _check_layer(folder: Path) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
             if path.suffix in (".json", ".parquet"):
-                raise AutolabelError(f"{path} is a folder", hint="take it away; it is no file")
+                raise AutolabelError(
+                    f"{path} is a folder", hint="take it away: a file belongs there"
+                )
             continue
         if path.name.startswith("part-") and not SHARD.fullmatch(path.name):
             strays.append(path)
@@ -260,7 +262,7 @@ def _allowed_outside(scan: Manifest | None, workspace: Path) -> list[str]:
 
 
 def outside(paths: Iterable[Path], root: Path, workspace: Path) -> dict[str, Any]:
-    """The `origin` of the layer `scan` that allows photos beside the source root, as `ingest` does.
+    """Return the `origin` of the layer `scan` that allows photos beside the source root.
 
     Args:
         paths: of the photos.

@@ -20,7 +20,7 @@ CROPS = "crops"
 
 
 def to_vector_table(records: Sequence[Record]) -> pa.Table:
-    """The `CROPS` and `WHOLE` vectors of records, in the same order, as half-precision floats.
+    """Return the `CROPS` and `WHOLE` vectors of records, in order, as half-precision floats.
 
     Half precision moves a cosine by less than 0.001 and halves the layer.
 
@@ -54,7 +54,7 @@ def _fixed(parts: Sequence[Vectors], size: int) -> pa.FixedSizeListArray:
 
 
 def from_vector_table(table: pa.Table) -> list[Record]:
-    """Records with nothing but image_id, error and vectors; the inverse of `to_vector_table`."""
+    """Return records of image_id, error and vectors alone; the inverse of `to_vector_table`."""
     table = table.combine_chunks()
     if not table.num_rows:
         return []

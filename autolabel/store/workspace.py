@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from autolabel.errors import AutolabelError
+from autolabel.reading import read_regular
 from autolabel.store.files import not_writable, write_atomic
 from autolabel.store.folder_swap import FolderSwap, unsettled_in
 from autolabel.store.groups import GROUPS
@@ -23,6 +24,7 @@ from autolabel.store.update import LayerUpdate, Redo, plan_update, redo_nothing,
 from autolabel.store.validate import check_folder, check_sources
 
 LOCK = ".lock"
+_LONGEST_HOLDER = 4096  # bytes
 
 
 class Workspace:
@@ -37,7 +39,7 @@ class Workspace:
         self._strays: list[str] | None = None
 
     def check(self) -> list[str]:
-        """See that its files are what they should be; the names of files that look like shards.
+        """See that its files are what they should be; return the names of those that only look it.
 
         Raises:
             AutolabelError: a link, a pipe or the like is in the place of one.
@@ -47,14 +49,14 @@ class Workspace:
         return self._strays
 
     def layer(self, name: str) -> Layer:
-        """The layer of that name, which need not exist."""
+        """Return the layer of that name, which need not exist."""
         layer = self._layer(name)
         if not layer.exists and swap_of(layer).is_half_done:
             self._settle()
         return layer
 
     def layers(self) -> list[Layer]:
-        """The layers that exist, sources before what was made from them, then by name."""
+        """Return the layers that exist, sources before what was made from them, then by name."""
         if not self.path.is_dir():
             return []
         self.check()
@@ -74,7 +76,7 @@ class Workspace:
         return sorted(found.values(), key=lambda layer: (depth(layer), layer.name))
 
     def require(self, name: str) -> Layer:
-        """The layer of that name.
+        """Return the layer of that name.
 
         Raises:
             AutolabelError: there is none.
@@ -88,7 +90,7 @@ class Workspace:
         return layer
 
     def newest(self, names: Sequence[str]) -> Layer:
-        """The first of `names`, newest stage first, that exists.
+        """Return the first of `names`, newest stage first, that exists.
 
         Raises:
             AutolabelError: none does.
@@ -96,12 +98,12 @@ class Workspace:
         for name in names:
             if self.layer(name).exists:
                 return self.layer(name)
-        raise AutolabelError(
-            f"{self.path} has no labels yet" if self.layers() else f"{self.path} is no workspace",
-            hint=f'run autolabel detect {self.path} --prompt "cat" first'
-            if self.layers()
-            else "make one: autolabel ingest PHOTOS --workspace " + str(self.path),
-        )
+        if self.layers():
+            message, hint = "has no labels yet", f'run autolabel detect {self.path} --prompt "cat"'
+        else:
+            message = "is not a workspace"
+            hint = f"make one: autolabel ingest PHOTOS --workspace {self.path}"
+        raise AutolabelError(f"{self.path} {message}", hint=hint)
 
     @property
     def source_root(self) -> Path:
@@ -116,18 +118,18 @@ class Workspace:
         return Path(root)
 
     def set_source_root(self, root: Path) -> None:
-        """Say where the images lie now; needs the lock."""
+        """Note where the images lie now; needs the lock."""
         for name in ("scan", "images"):
             layer = self.layer(name)
             if layer.exists:
                 layer.write_manifest(replace(layer.manifest, source_root=str(root)))
 
     def states(self) -> list[LayerState]:
-        """How each layer stands against its source as that is now."""
+        """Return how each layer stands against its source as that is now."""
         return states_of(self.layers())
 
     def state(self, name: str) -> LayerState:
-        """How one layer stands; only those that it comes from are looked at.
+        """Return how one layer stands; only those that it comes from are looked at.
 
         Raises:
             AutolabelError: there is none of that name.
@@ -135,7 +137,7 @@ class Workspace:
         return states_of(reversed(self.ancestry(self.require(name))))[-1]
 
     def ancestry(self, layer: Layer) -> list[Layer]:
-        """A layer and those that it was made from, as far as they are there, the newest first."""
+        """Return a layer and those that it was made from, the newest first, as far as they exist."""
         found = [layer]
         while (source := found[-1].manifest.source) is not None:
             before = self.layer(source["layer"])
@@ -157,14 +159,8 @@ class Workspace:
         try:
             lock.acquire()
         except Timeout:
-            with suppress(OSError):
-                holder = (self.path / f"{LOCK}.holder").read_text("utf-8")
-                raise AutolabelError(
-                    f"{self.path} is in use by {holder}",
-                    hint="wait until it has finished, or use --workspace with another folder",
-                ) from None
             raise AutolabelError(
-                f"{self.path} is in use by another autolabel",
+                f"{self.path} is in use by {self._holder()}",
                 hint="wait until it has finished, or use --workspace with another folder",
             ) from None
         except OSError as e:
@@ -176,6 +172,13 @@ class Workspace:
             yield
         finally:
             lock.release()
+
+    def _holder(self) -> str:
+        """Return which process holds the lock, in words."""
+        try:
+            return read_regular(self.path / f"{LOCK}.holder", _LONGEST_HOLDER).decode("utf-8")
+        except (OSError, ValueError):
+            return "another autolabel"
 
     def _create(self) -> None:
         try:
@@ -226,7 +229,7 @@ class Workspace:
         overwrite: bool,
         redo: Redo = redo_nothing,
     ) -> LayerUpdate:
-        """What is left to do for a layer; nothing is written yet.
+        """Plan what is left to do for a layer; nothing is written yet.
 
         Settings that differ from those of the layer that is there need `overwrite`. That layer
         stays as it is until all that differs is complete.
@@ -253,7 +256,7 @@ class Workspace:
         )
 
     def begin(self, name: str, manifest: Manifest, *, overwrite: bool) -> Layer:
-        """The layer to write into, where what its shards are made of is not looked at.
+        """Return the layer to write into, where what its shards are made of is not looked at.
 
         It is the one that is there, or where settings differ its hidden successor; call `finish`
         when its shards are complete.

@@ -54,7 +54,7 @@ def labels_changed(workspace: Workspace, run: Mapping[str, Any]) -> bool:
 
 
 def threshold_of(run: Mapping[str, Any]) -> float | None:
-    """The operating threshold that ``run.json`` holds; None where it holds none."""
+    """Return the operating threshold that ``run.json`` holds; None where it holds none."""
     chosen = run.get("threshold")
     score = chosen.get("score") if isinstance(chosen, dict) else None
     return float(score) if isinstance(score, int | float) and 0 <= score <= 1 else None
@@ -124,7 +124,7 @@ def tidy(final: Path) -> None:
 
 
 def begin(final: Path, binding: Mapping[str, Any], *, overwrite: bool) -> Path:
-    """The folder to train in: a new one, or that of a training that was stopped.
+    """Return the folder to train in: a new one, or that of a training that was stopped.
 
     It holds ``run.json`` with the binding already, so that a stop at any later moment leaves a
     folder that says what it is.
@@ -157,7 +157,7 @@ def begin(final: Path, binding: Mapping[str, Any], *, overwrite: bool) -> Path:
 
 
 def _is_foreign(folder: Path) -> bool:
-    """Whether there is more than what a stop leaves before the first ``run.json`` is whole."""
+    """Say whether there is more than what a stop leaves before the first ``run.json`` is whole."""
     return folder.exists() and any(
         not (p.name.startswith(".") and RUN in p.name and p.is_file()) for p in folder.iterdir()
     )
