@@ -137,7 +137,7 @@ class Workspace:
         return states_of(reversed(self.ancestry(self.require(name))))[-1]
 
     def ancestry(self, layer: Layer) -> list[Layer]:
-        """Return a layer and those that it was made from, the newest first, as far as they exist."""
+        """Return a layer and those that it was made from, the newest first."""
         found = [layer]
         while (source := found[-1].manifest.source) is not None:
             before = self.layer(source["layer"])
