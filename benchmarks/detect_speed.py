@@ -43,9 +43,7 @@ def main() -> None:
         engine = EngineConfig(device=options.device)
         photos = IngestConfig(source=tuple(options.photos))
         source = ingest(workspace, photos, engine).layer
-        stage = Detect(
-            config, config.resolve_ontology(), located, workspace.source_root, options.device
-        )
+        stage = Detect(config, config.resolve_ontology(), {"model": located}, options.device)
         table = Table("batch size", "images/s", "against 1", "inside the model")
         rates: list[float] = []
         for size in [options.batch_size[0], *options.batch_size]:  # the first run warms up
@@ -59,6 +57,7 @@ def main() -> None:
                 tasks_from(source, layer.to_do(source)),
                 progress,
                 batch_size=size,
+                photos=workspace.source_root,
             )
             seconds = time.perf_counter() - start
             rates.append(progress.images / seconds)

@@ -112,15 +112,13 @@ def ingest(
     engine: Annotated[EngineConfig, {"device", "batch_size"}],
 ) -> None:
     """Add images to a workspace, and mark repeats, leaks and files that cannot be read."""
-    from autolabel.stages.table import STAGES
+    from autolabel.stages.ingest import ingest as ingest_photos
 
     home = needed(workspace)
     given = config.model_fields_set | {"source"}
     config = IngestConfig.model_construct(given, **{**dict(config), "source": tuple(source)})
     with show.Reporter() as report, show.stopping("run the same command again"):
-        done = STAGES["ingest"].run(
-            home, config, engine, overwrite=overwrite, inherit=True, report=report
-        )
+        done = ingest_photos(home, config, engine, overwrite=overwrite, inherit=True, report=report)
     guarded = {"held_out": done.held_out, "near_held_out": done.near_held_out}
     _finished("ingest", done, home, json, guarded)
 

@@ -145,7 +145,7 @@ def _filter(call: _Call) -> Any:
     assert config.filter is not None  # it is among the steps
     done = filtering.filter_labels(
         call.workspace, config.filter, config.engine,
-        from_layer=checks.filter_source(config), overwrite=True, report=call.report,
+        from_layer=checks.source_in(config, STAGES["filter"]), overwrite=True, report=call.report,
     )  # fmt: skip
     finished("filter", done, call.workspace)
     return _of_layer(call, done)

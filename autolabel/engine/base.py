@@ -21,15 +21,20 @@ class Stage(Protocol):
         """Whether the stage works on this record; the others pass through untouched."""
         ...
 
+    def __call__(self, batch: Sequence[Record]) -> list[Record]:
+        """The work itself, on a batch of records; with their pixels where the stage needs them."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A stage with work for the CPU that can be done ahead, record by record."""
+
     def prepare(self, record: Record) -> Record:
-        """CPU work for one record, such as reading its pixels; called ahead, from many threads.
+        """Do that work; called from many threads. What it returns holds on to no pixels in vain.
 
         An exception becomes the record's error.
         """
-        ...
-
-    def __call__(self, batch: Sequence[Record]) -> list[Record]:
-        """The work itself, on a batch of prepared records."""
         ...
 
 

@@ -9,9 +9,11 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from autolabel.engine.base import Begin, Progress, Sorted, Stage, Task, batch_size_of
+from autolabel.engine.base import Begin, Preparing, Progress, Sorted, Stage, Task, batch_size_of
 from autolabel.engine.journal import Journal, clear
+from autolabel.engine.pixels import PixelReader
 from autolabel.errors import AutolabelError
 from autolabel.store import REFUSED, Layer, not_writable
 from autolabel.types import Record
@@ -60,6 +62,7 @@ def run(
     *,
     batch_size: int,
     workers: int = 0,
+    photos: Path | None = None,
 ) -> None:
     """Run a stage over shards and write each as soon as it is done, in order.
 
@@ -77,6 +80,7 @@ def run(
         progress: updated after every batch.
         batch_size: records per call of the stage; 0 is what suits it.
         workers: threads that prepare records; 0 is one per core.
+        photos: folder of the photos whose pixels are read for the stage; None where it needs none.
 
     Raises:
         AutolabelError: the disk refuses, or some shards could not be done.
@@ -85,13 +89,15 @@ def run(
     if tasks:
         stage = make_stage()
         written = layer if isinstance(layer, Layer) else layer()
-        do(stage, written, tasks, progress, batch_size=batch_size, workers=workers)
+        reader = None if photos is None else PixelReader(photos)
+        do(stage, reader, written, tasks, progress, batch_size=batch_size, workers=workers)
         raise_failures(written, tasks, progress)
         clear(written)
 
 
 def do(
     stage: Stage,
+    reader: PixelReader | None,
     layer: Layer,
     tasks: Sequence[Task],
     progress: Progress,
@@ -110,7 +116,7 @@ def do(
         working: _Shard | None = None
         try:
             batches = _batches(tasks, stage, layer, progress, batch_size)
-            for batch, prepared in _ahead(pool, stage, batches, batch_size + workers):
+            for batch, prepared in _ahead(pool, stage, reader, batches, batch_size + workers):
                 working = batch.shard
                 _work(stage, working, prepared, progress)
                 if not working.ahead:
@@ -186,9 +192,13 @@ def _plan(
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, stage: Stage, batches: Iterator[_Batch], limit: int
+    pool: ThreadPoolExecutor,
+    stage: Stage,
+    reader: PixelReader | None,
+    batches: Iterator[_Batch],
+    limit: int,
 ) -> Iterator[_Prepared]:
-    """Prepare records on threads, in the order of the batches.
+    """Read and prepare records on threads, in the order of the batches.
 
     At most `limit` and a batch are ahead; of large images as many as `AHEAD_BYTES` hold, and a
     batch.
@@ -201,7 +211,8 @@ def _ahead(
             held -= len(waiting[0][0].rows)
             held_bytes -= _pixel_bytes(waiting[0][0])
             yield _taken(*waiting.popleft())
-        waiting.append((batch, [pool.submit(_prepare, stage, records[i]) for i in batch.rows]))
+        ready = [pool.submit(_prepare, stage, reader, records[i]) for i in batch.rows]
+        waiting.append((batch, ready))
         held += len(batch.rows)
         held_bytes += _pixel_bytes(batch)
         while waiting and held > limit:
@@ -222,9 +233,10 @@ def _taken(batch: _Batch, futures: list[Future[Record]]) -> _Prepared:
     return batch, [(i, future.result()) for i, future in zip(batch.rows, futures, strict=True)]
 
 
-def _prepare(stage: Stage, record: Record) -> Record:
+def _prepare(stage: Stage, reader: PixelReader | None, record: Record) -> Record:
     try:
-        return stage.prepare(record)
+        ready = record if reader is None else reader.read(record)
+        return stage.prepare(ready) if isinstance(stage, Preparing) else ready
     except (OSError, ValueError) as e:
         return record.failed(str(e) or type(e).__name__)
 

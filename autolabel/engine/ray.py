@@ -11,11 +11,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from autolabel.engine import local
 from autolabel.engine.base import Begin, Progress, Stage, Task
 from autolabel.engine.journal import clear
+from autolabel.engine.pixels import PixelReader
 from autolabel.errors import AutolabelError
 from autolabel.store import Layer
 
@@ -38,9 +40,16 @@ class _Outcome:
 class _Actor:
     """Holds one loaded stage, and does shard after shard with it."""
 
-    def __init__(self, make_stage: Callable[[], Stage], batch_size: int, workers: int) -> None:
+    def __init__(
+        self,
+        make_stage: Callable[[], Stage],
+        photos: Path | None,
+        batch_size: int,
+        workers: int,
+    ) -> None:
         self.make_stage = make_stage
         self.stage: Stage | None = None
+        self.reader = None if photos is None else PixelReader(photos)
         self.batch_size = batch_size
         self.workers = workers
 
@@ -63,6 +72,7 @@ class _Actor:
         try:
             local.do(
                 self._loaded(),
+                self.reader,
                 layer,
                 [task],
                 progress,
@@ -91,6 +101,7 @@ def run(
     *,
     batch_size: int,
     workers: int = 0,
+    photos: Path | None = None,
 ) -> None:
     """Run a stage on a pool of actors, one per GPU; see `autolabel.engine.local.run`.
 
@@ -102,7 +113,7 @@ def run(
     with _cluster() as ray:
         count, resources = _actors(ray.cluster_resources(), len(tasks))
         kind = ray.remote(_Actor).options(**resources)
-        made = [kind.remote(make_stage, batch_size, workers) for _ in range(count)]
+        made = [kind.remote(make_stage, photos, batch_size, workers) for _ in range(count)]
         try:
             for refused in ray.get([actor.load.remote() for actor in made]):
                 if refused is not None:

@@ -10,7 +10,7 @@ from autolabel.config import EngineConfig, EvaluateConfig
 from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
 from autolabel.errors import AutolabelError, UsageError, suggest
 from autolabel.evaluate.hand_label_baseline import SUFFIX, Reference, train_twin
-from autolabel.evaluate.replay import label_truth
+from autolabel.evaluate.replay import replay
 from autolabel.evaluate.students import Entrant, find_students, predict
 from autolabel.metrics import match_truth
 from autolabel.stages.history import ontology_of
@@ -100,7 +100,7 @@ def find_field(call: Call, truth: GroundTruth) -> Field:
     if _is_aside(workspace, labels, truth, config):
         photos = [image.path for image in truth.records if image.path is not None]
         call.say("evaluate: the hand-labelled photos are held out; labelling them aside")
-        labels = label_truth(workspace, labels, photos, call.engine, report=call.report)
+        labels = replay(workspace, labels, photos, call.engine, report=call.report)
         home = Workspace(labels.path.parent)
     elif students:
         notes.append(IN_POOL)

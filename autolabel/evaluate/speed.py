@@ -18,21 +18,15 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from autolabel import registry
-from autolabel.config import DetectConfig, EngineConfig, RefineConfig, build
+from autolabel.config import EngineConfig
 from autolabel.engine.base import Stage, batch_size_of
 from autolabel.engine.local import cores
-from autolabel.evaluate.replay import filter_config
+from autolabel.engine.pixels import with_pixels
 from autolabel.evaluate.students import MAX_OBJECTS, Entrant, load
-from autolabel.ontology import Ontology
-from autolabel.stages.detect import Detect
-from autolabel.stages.embed import Embed
-from autolabel.stages.filter.fit import TASKS
-from autolabel.stages.history import manifests_of, ontology_of, replayed
-from autolabel.stages.pixels import with_pixels
-from autolabel.stages.refine import Refine
-from autolabel.stages.running import existing_root
-from autolabel.store import Layer, Manifest, Workspace
+from autolabel.stages.history import manifests_of, ontology_of, options_of
+from autolabel.stages.running import existing_root, locate
+from autolabel.stages.table import STAGES
+from autolabel.store import Layer, Workspace
 from autolabel.types import Record
 
 REPEATS = 5
@@ -87,7 +81,7 @@ def time_all(
         calls[entrant.name] = _Call(once, images)
     sizes = {name: batch_size_of(call.call, engine.batch_size) for name, call in calls.items()}
     stages: dict[str, list[_Round]] = {}
-    for name, stage, records in _stages(labels, photos, root, engine.device):
+    for name, stage, records in _stages(labels, photos, engine.device):
         todo = [record for record in records if stage.wants(record)]
         if todo:  # seconds an image also over those that the stage has nothing to do for
             turns = {"": _Call(stage, todo, len(todo) / len(records)), **calls}
@@ -165,16 +159,21 @@ def _photos(home: Workspace, root: Path, wanted: set[str], most: int) -> list[Re
 
 
 def _stages(
-    labels: Layer, photos: Sequence[Record], root: Path, device: str
+    labels: Layer, photos: Sequence[Record], device: str
 ) -> Iterator[tuple[str, Stage, Sequence[Record]]]:
     """Each stage that runs a model, with the records that it worked on; one is loaded at a time."""
     ontology = ontology_of(labels)
     for manifest in reversed(manifests_of(labels)):
-        if manifest.stage in _MODELS and manifest.source is not None:
-            source = Layer(labels.path.parent / manifest.source["layer"], "")
-            records = photos if manifest.stage == "detect" else _joined(source, photos)
-            for name, stage in _MODELS[manifest.stage](manifest, ontology, root, device):
-                yield name, stage, records
+        entry = STAGES.get(manifest.stage)
+        if entry is None or not entry.models or manifest.source is None:
+            continue
+        source = manifest.source["layer"]
+        records = photos
+        if source != "images":
+            records = _joined(Layer(labels.path.parent / source, ""), photos)
+        config = options_of(manifest)
+        for name, stage in entry.timed(config, ontology, locate(entry, config), device):
+            yield name, stage, records
 
 
 def _joined(source: Layer, photos: Sequence[Record]) -> list[Record]:
@@ -182,39 +181,6 @@ def _joined(source: Layer, photos: Sequence[Record]) -> list[Record]:
     ids = {record.image_id for record in photos}
     known = {r.image_id: r.objects for r in source.records() if r.image_id in ids}
     return [replace(r, objects=known[r.image_id]) for r in photos if r.image_id in known]
-
-
-def _detect(
-    manifest: Manifest, ontology: Ontology, root: Path, device: str
-) -> Iterator[tuple[str, Stage]]:
-    config = build(DetectConfig, replayed("detector", manifest), flags=False)
-    located = registry.locate("detector", config.model)
-    yield "detect", Detect(config, ontology, located, root, device)
-
-
-def _refine(
-    manifest: Manifest, ontology: Ontology, root: Path, device: str
-) -> Iterator[tuple[str, Stage]]:
-    config = build(RefineConfig, replayed("segmenter", manifest), flags=False)
-    located = registry.locate("segmenter", config.model)
-    yield "refine", Refine(config, located, root, device)
-
-
-def _filter(
-    manifest: Manifest, ontology: Ontology, root: Path, device: str
-) -> Iterator[tuple[str, Stage]]:
-    """The embedders; beside them the rules take no time to speak of."""
-    config = filter_config(manifest)
-    for name, task in TASKS.items():
-        if at := getattr(config, name):
-            yield name, Embed(registry.locate(task, at), config.context, root, device)
-
-
-_MODELS: dict[str, Callable[[Manifest, Ontology, Path, str], Iterator[tuple[str, Stage]]]] = {
-    "detect": _detect,
-    "refine": _refine,
-    "filter": _filter,
-}
 
 
 @dataclass(frozen=True)

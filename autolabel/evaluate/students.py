@@ -14,7 +14,6 @@ from autolabel.config import EngineConfig, EvaluateConfig
 from autolabel.errors import AutolabelError, UsageError, suggest
 from autolabel.ontology import Ontology
 from autolabel.registry.checksums import sha256_of
-from autolabel.stages.pixels import Photos
 from autolabel.stages.running import Reporter, derive, existing_root
 from autolabel.stages.table import label_layers
 from autolabel.store import STUDENT, Layer, Manifest, Workspace
@@ -166,7 +165,6 @@ class Predict:
         entrant: the student.
         ontology: the classes.
         photos: `image_id` of the images to look at; None for every usable one.
-        source_root: folder that uris are relative to.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
     """
 
@@ -175,13 +173,11 @@ class Predict:
         entrant: Entrant,
         ontology: Ontology,
         photos: Collection[str] | None,
-        source_root: Path,
         device: str,
     ) -> None:
         self.student = load(entrant, device)
         self.names = match_names(self.student.names, ontology, f"student {entrant.name}")
         self.photos = photos
-        self.pixels = Photos(source_root)
 
     def wants(self, record: Record) -> bool:
         """The photos that are compared."""
@@ -190,10 +186,6 @@ class Predict:
     def batch_key(self, record: Record) -> Hashable:
         """Students look at photos of one size together."""
         return record.width, record.height
-
-    def prepare(self, record: Record) -> Record:
-        """Read the pixels."""
-        return self.pixels.read(record)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """Records with what the student finds in them."""
@@ -247,11 +239,11 @@ def predict(
         origin={"weights": str(entrant.weights.resolve())},
     )
     root = existing_root(home)
-    make = partial(Predict, entrant, ontology, photos, root, engine.device)
+    make = partial(Predict, entrant, ontology, photos, engine.device)
     # One small model and few photos: an engine for many machines would only start up.
     local = engine.model_copy(update={"engine": "local"})
     with home.lock():
         return derive(
             home, f"{STUDENT}/{entrant.name}", home.require("images"), manifest, make, root,
-            local, True, report,
+            local, True, report, pixels=True,
         ).layer  # fmt: skip

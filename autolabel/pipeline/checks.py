@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from autolabel import registry
-from autolabel.config import STEPS, FilterConfig, PipelineConfig, TrainConfig
+from autolabel.config import STEPS, PipelineConfig, TrainConfig
 from autolabel.datasets.export import check_place
 from autolabel.datasets.ground_truth import read_hand_labels
 from autolabel.errors import UsageError
 from autolabel.registry import hub
-from autolabel.sources import find_images
-from autolabel.stages.filter import check_classes
-from autolabel.stages.filter.fit import TASKS
-from autolabel.stages.filter.rules import active
-from autolabel.stages.ingest import marking
+from autolabel.stages.table import STAGES, StageEntry
 from autolabel.store import not_writable
 from autolabel.train import check_student, folder_of, is_complete
 
 
 def named(config: PipelineConfig, until: str | None = None) -> list[str]:
-    """The steps that the file names, up to and with `until`.
+    """Return the steps that the file names, up to and with `until`.
 
     Raises:
         UsageError: the file has no such step.
     """
-    steps = [step for step in STEPS if getattr(config, step) not in (None, ())]
+    steps = [step for step in known_steps() if getattr(config, step, None) not in (None, ())]
     if until is None:
         return steps
     if until not in steps:
@@ -39,13 +35,29 @@ def named(config: PipelineConfig, until: str | None = None) -> list[str]:
     return steps[: steps.index(until) + 1]
 
 
+def known_steps() -> list[str]:
+    """Return every step that a file can name, in the order in which they run."""
+    return [*STAGES, *(step for step in STEPS if step not in STAGES)]
+
+
+def made_by(config: PipelineConfig) -> dict[str, StageEntry]:
+    """Return layer -> the stage that makes it, of the stages that the file names."""
+    named = (entry for name, entry in STAGES.items() if getattr(config, name, None) is not None)
+    return {entry.layer: entry for entry in named}
+
+
 def last_labels(config: PipelineConfig) -> str:
-    """The newest layer of labels that the file makes; another one is of an earlier file."""
-    return "filter" if config.filter else filter_source(config)
+    """Return the newest layer of labels that the file makes; another one is of an earlier file."""
+    return [layer for layer, entry in made_by(config).items() if entry.labels][-1]
+
+
+def source_in(config: PipelineConfig, entry: StageEntry) -> str:
+    """Return the layer that a stage works on: one that an earlier file asked for is not of this."""
+    return entry.first_of(made_by(config)) or entry.reads[0]
 
 
 def recipe_of(config: PipelineConfig) -> TrainConfig:
-    """The training that the file asks for, on its own labels; what it is measured on is held out.
+    """Return the training that the file asks for, on its own labels, kept from measured photos.
 
     Raises:
         AutolabelError: the hand labels cannot be read.
@@ -58,34 +70,22 @@ def recipe_of(config: PipelineConfig) -> TrainConfig:
     return recipe.model_copy(update={"holdout": tuple(str(p) for p in photos if p is not None)})
 
 
-def filter_source(config: PipelineConfig) -> str:
-    """The layer that is filtered: a refine/ that an earlier file asked for is no source of this."""
-    return "refine" if config.refine else "detect"
-
-
-def embedders(config: FilterConfig) -> dict[str, str]:
-    """Embedder -> the model that is named for it."""
-    return {name: getattr(config, name) for name in TASKS if getattr(config, name)}
-
-
 def models(config: PipelineConfig, steps: Collection[str]) -> list[tuple[str, str]]:
-    """Task and name of every model that the steps load."""
-    found = []
-    if "detect" in steps:
-        found.append(("detector", config.detect.model))
-    if config.refine is not None and "refine" in steps:
-        found.append(("segmenter", config.refine.model))
-    if config.filter is not None and "filter" in steps:
-        found += [(TASKS[name], model) for name, model in embedders(config.filter).items()]
-    return found
+    """Return task and name of every model that the steps load."""
+    return [
+        (task, name)
+        for step, entry in STAGES.items()
+        if step in steps
+        for _, task, name in entry.models_of(getattr(config, step))
+    ]
 
 
-def check(config: PipelineConfig, steps: Collection[str], *, fetch: bool = True) -> list[str]:
+def check(config: PipelineConfig, steps: Sequence[str], *, fetch: bool = True) -> list[str]:
     """See that every step can begin: photos, prompts, models, student, truth, places to write.
 
     Args:
         config: the pipeline.
-        steps: those that will run.
+        steps: those that will run, in their order.
         fetch: whether models that are not on this machine are fetched now.
 
     Returns:
@@ -94,9 +94,11 @@ def check(config: PipelineConfig, steps: Collection[str], *, fetch: bool = True)
     Raises:
         AutolabelError: the first thing that stops the run.
     """
-    for step, test in _TESTS.items():
-        if step in steps:
-            test(config)
+    for step in steps:
+        if step in STAGES:
+            STAGES[step].check(getattr(config, step), config)
+        else:
+            _TESTS[step](config)
     _check_writable(Path(config.workspace))
     missing = []
     for task, name in models(config, steps):
@@ -105,21 +107,6 @@ def check(config: PipelineConfig, steps: Collection[str], *, fetch: bool = True)
         else:
             registry.adapter_of(registry.locate(task, name))
     return missing
-
-
-def _ingest(config: PipelineConfig) -> None:
-    find_images(config.ingest.source)
-    marking(config.ingest)  # a held-out photo that cannot be read
-
-
-def _detect(config: PipelineConfig) -> None:
-    config.detect.resolve_ontology()
-
-
-def _filter(config: PipelineConfig) -> None:
-    assert config.filter is not None  # it is among the steps
-    active(config.filter)
-    check_classes(config.filter, config.detect.resolve_ontology())
 
 
 def _export(config: PipelineConfig) -> None:
@@ -156,9 +143,6 @@ def _report(config: PipelineConfig) -> None:
 
 
 _TESTS: Mapping[str, Callable[[PipelineConfig], None]] = {
-    "ingest": _ingest,
-    "detect": _detect,
-    "filter": _filter,
     "export": _export,
     "train": _train,
     "evaluate": _evaluate,

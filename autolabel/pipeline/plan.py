@@ -7,20 +7,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from autolabel import registry, report, train
+from autolabel import report, train
 from autolabel.config import ExportConfig, PipelineConfig, ReportConfig, TrainConfig
 from autolabel.datasets import export
 from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
-from autolabel.pipeline.checks import embedders, filter_source, last_labels, recipe_of
-from autolabel.stages import filter as filtering
-from autolabel.stages.detect import detection
-from autolabel.stages.filter.fit import TASKS
+from autolabel.pipeline.checks import last_labels, recipe_of, source_in
 from autolabel.stages.history import ontology_of
-from autolabel.stages.ingest import marking
-from autolabel.stages.refine import refinement
 from autolabel.stages.scan import new_photos
-from autolabel.store import Layer, Manifest, Workspace
+from autolabel.stages.table import STAGES, StageEntry
+from autolabel.store import Layer, Workspace
 
 
 @dataclass(frozen=True)
@@ -74,11 +70,15 @@ class _Plan:
         """Layer -> why it changes."""
 
     def steps(self, names: Sequence[str]) -> list[Planned]:
-        return [
-            planned
-            for name in names
-            for planned in (self._exports() if name == "export" else [getattr(self, f"_{name}")()])
-        ]
+        return [planned for name in names for planned in self._step(name)]
+
+    def _step(self, name: str) -> list[Planned]:
+        if name == "export":
+            return self._exports()
+        entry = STAGES.get(name)
+        if entry is not None and entry.reads:
+            return [self._stage(entry)]
+        return [getattr(self, f"_{name}")()]
 
     def _ingest(self) -> Planned:
         self.fresh = new_photos(self.workspace, self.config.ingest)
@@ -87,7 +87,7 @@ class _Plan:
         self.photos = known + self.fresh
         reasons = [f"{self.fresh} new photos"] if self.fresh else []
         if images.exists:
-            asked = replace(marking(self.config.ingest)[1], source={"layer": "scan"})
+            asked = STAGES["ingest"].bound(self.workspace, self.config.ingest)
             reasons += images.manifest.changes_to(asked)
             reasons += _problems(self.workspace, images)
         if not reasons:
@@ -96,52 +96,32 @@ class _Plan:
             self.changed["images"] = "; ".join(reasons)
         return Planned("ingest", self.fresh or known, "; ".join(reasons))
 
-    def _detect(self) -> Planned:
-        if self.config.detect.model in self.missing:
-            return self._all("detect", [self._fetched(self.config.detect.model)])
-        asked = detection(self.workspace, self.config.detect)[2]
-        return self._stage("detect", "images", asked)
-
-    def _refine(self) -> Planned:
-        assert self.config.refine is not None  # it is among the steps
-        if self.config.refine.model in self.missing:
-            return self._all("refine", [self._fetched(self.config.refine.model)])
-        return self._stage("refine", "detect", refinement(self.config.refine)[1])
-
-    def _filter(self) -> Planned:
-        options = self.config.filter
-        assert options is not None  # it is among the steps
-        named = embedders(options)
-        absent = [self._fetched(model) for model in named.values() if model in self.missing]
+    def _stage(self, entry: StageEntry) -> Planned:
+        config, name = getattr(self.config, entry.name), entry.layer
+        named = [model for _, _, model in entry.models_of(config)]
+        absent = [f"{model} is to be fetched first" for model in named if model in self.missing]
         if absent:
-            return self._all("filter", absent)
-        located = {name: registry.locate(TASKS[name], model) for name, model in named.items()}
-        source = filter_source(self.config)
-        return self._stage("filter", source, filtering.asked(options, located))
-
-    def _stage(self, name: str, source: str, asked: Manifest) -> Planned:
-        layer = self.workspace.layer(name)
+            return self._all(entry, absent)
+        asked, layer = entry.bound(self.workspace, config), self.workspace.layer(name)
+        source = source_in(self.config, entry)
         if not layer.exists:
-            return self._all(name, ["not done yet"])
+            return self._all(entry, ["not done yet"])
         reasons = layer.manifest.changes_to(replace(asked, source={"layer": source}))
         if source in self.changed:
             reasons.append(f"{source}/ changes")
         if reasons:
-            return self._all(name, reasons)
+            return self._all(entry, reasons)
         problems = _problems(self.workspace, layer)
         rows = _rows_to_do(self.workspace, layer) + self.fresh
         if problems and name != self.last:
             self.changed[name] = problems[0]
         if self.fresh:
             problems.append(f"{self.fresh} new photos")
-        return Planned(name, rows, "; ".join(problems) or "up to date")
+        return Planned(entry.name, rows, "; ".join(problems) or "up to date")
 
-    def _all(self, name: str, reasons: Sequence[str]) -> Planned:
-        self.changed[name] = "; ".join(reasons)
-        return Planned(name, self.photos, self.changed[name])
-
-    def _fetched(self, model: str) -> str:
-        return f"{model} is to be fetched first"
+    def _all(self, entry: StageEntry, reasons: Sequence[str]) -> Planned:
+        self.changed[entry.layer] = "; ".join(reasons)
+        return Planned(entry.name, self.photos, self.changed[entry.layer])
 
     def _exports(self) -> list[Planned]:
         return [self._export(one) for one in self.config.export]

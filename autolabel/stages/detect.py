@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,23 @@ import numpy.typing as npt
 import yaml
 
 from autolabel import registry
-from autolabel.config import DetectConfig, EngineConfig
+from autolabel.config import DetectConfig, EngineConfig, PipelineConfig
 from autolabel.models.base import NEGATIVE, Batching, Detector, batch_size_of
 from autolabel.ontology import Ontology
 from autolabel.ops.boxes import clip_boxes
 from autolabel.stages.history import ontology_of
-from autolabel.stages.pixels import Photos
 from autolabel.stages.running import (
     Reporter,
     StageResult,
+    binding,
     check_ready,
     derive,
     existing_root,
+    locate,
     silent,
+    source_of,
 )
+from autolabel.stages.table import STAGES
 from autolabel.store import Manifest, Workspace, write_atomic
 from autolabel.types import Objects, Record
 
@@ -39,8 +41,7 @@ class Detect:
     Args:
         config: thresholds and overlap rule.
         ontology: classes and prompts.
-        located: the detector's files.
-        source_root: folder that uris are relative to.
+        models: the detector's files, under ``model``.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
     """
 
@@ -48,15 +49,13 @@ class Detect:
         self,
         config: DetectConfig,
         ontology: Ontology,
-        located: registry.Located,
-        source_root: Path,
+        models: Mapping[str, registry.Located],
         device: str,
     ) -> None:
         self.config = config
         self.ontology = ontology
-        self.photos = Photos(source_root)
         _supervision()  # before the threads start, whose warnings this import would touch
-        self.detector: Detector = registry.load(located, device)
+        self.detector: Detector = registry.load(models["model"], device)
         self.batch_size = batch_size_of(self.detector)
 
     def wants(self, record: Record) -> bool:
@@ -68,10 +67,6 @@ class Detect:
         if isinstance(self.detector, Batching):
             return self.detector.input_size(record.width, record.height)
         return None
-
-    def prepare(self, record: Record) -> Record:
-        """Read the pixels."""
-        return self.photos.read(record)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """Records with the boxes that pass, best first."""
@@ -86,7 +81,7 @@ class Detect:
         ]
 
     def highest(self, record: Record) -> dict[str, float]:
-        """Class -> its highest score in a prepared record, whatever the thresholds."""
+        """Class -> its highest score in a record with its pixels, whatever the thresholds."""
         (found,) = self.detector.detect([record.image()], self.ontology, 0.0)
         best: dict[str, float] = {}
         for label, score in zip(found.label, found.score.tolist(), strict=True):
@@ -157,47 +152,58 @@ def detect(
     config: DetectConfig,
     engine: EngineConfig,
     *,
-    from_layer: str = "images",
+    from_layer: str | None = None,
     overwrite: bool = False,
     report: Reporter = silent,
 ) -> StageResult:
-    """Text prompts to boxes: the layer `detect`.
+    """Turn text prompts into boxes: the layer `detect`.
 
     Without prompts, the ontology that the workspace stores is used.
 
     Raises:
         AutolabelError: there is no model or source layer, or the settings differ.
     """
-    workspace.require(from_layer)
+    entry = STAGES["detect"]
+    source_of(entry, workspace, from_layer)
     with workspace.lock():
-        source = workspace.require(from_layer)
+        source = source_of(entry, workspace, from_layer)
         check_ready(workspace, source)
-        ontology, located, manifest = detection(workspace, config)
-        root = existing_root(workspace)
-        make = partial(Detect, config, ontology, located, root, engine.device)
-        done = derive(workspace, "detect", source, manifest, make, root, engine, overwrite, report)
+        ontology, models = _ontology(workspace, config), locate(entry, config)
+        manifest = _binding(config, ontology, models)
+        make = partial(Detect, config, ontology, models, engine.device)
+        done = derive(
+            workspace, entry.layer, source, manifest, make, existing_root(workspace), engine,
+            overwrite, report, pixels=entry.pixels,
+        )  # fmt: skip
         text = yaml.safe_dump(ontology.to_mapping(), sort_keys=False, allow_unicode=True)
         write_atomic(workspace.path / "ontology.yaml", text.encode())
         return done
 
 
-def detection(
-    workspace: Workspace, config: DetectConfig
-) -> tuple[Ontology, registry.Located, Manifest]:
-    """The classes, the model and what binds the layer `detect` that is asked for.
+def bound(workspace: Workspace, config: DetectConfig) -> Manifest:
+    """Return what binds the layer `detect` that is asked for.
 
     Raises:
         AutolabelError: there is no model, or there are no prompts.
     """
     ontology = _ontology(workspace, config)
-    located = registry.locate("detector", config.model)
-    manifest = Manifest(
-        stage="detect",
-        settings={**config.settings(), "ontology": ontology.to_mapping()},
-        model=located.identity(),
-        origin={"model": located.reference()},
-    )
-    return ontology, located, manifest
+    return _binding(config, ontology, locate(STAGES["detect"], config))
+
+
+def check(config: DetectConfig, pipeline: PipelineConfig) -> None:
+    """See that the prompts are right.
+
+    Raises:
+        UsageError: they are not.
+    """
+    config.resolve_ontology()
+
+
+def _binding(
+    config: DetectConfig, ontology: Ontology, models: Mapping[str, registry.Located]
+) -> Manifest:
+    manifest = binding(STAGES["detect"], config, models)
+    return replace(manifest, settings={**manifest.settings, "ontology": ontology.to_mapping()})
 
 
 def _ontology(workspace: Workspace, config: DetectConfig) -> Ontology:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from autolabel import registry
 from autolabel.config import EngineConfig
 from autolabel.models.base import Embedder, batch_size_of
 from autolabel.ops.crops import square_crop
-from autolabel.stages.pixels import Photos
 from autolabel.stages.running import Reporter, derive, existing_root
 from autolabel.store import EMBED, Layer, Manifest, Workspace
 from autolabel.store.vectors import CROPS, WHOLE
@@ -26,25 +24,17 @@ class Embed:
     Args:
         located: the embedder's files.
         context: share of a box's side that is added at each side.
-        source_root: folder that uris are relative to.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
     """
 
-    def __init__(
-        self, located: registry.Located, context: float, source_root: Path, device: str
-    ) -> None:
+    def __init__(self, located: registry.Located, context: float, device: str) -> None:
         self.context = context
-        self.photos = Photos(source_root)
         self.embedder: Embedder = registry.load(located, device)
         self.batch_size = batch_size_of(self.embedder)
 
     def wants(self, record: Record) -> bool:
         """Tell images of the pool with objects; the others have no crops."""
         return record.usable and len(record.objects) > 0
-
-    def prepare(self, record: Record) -> Record:
-        """Read the pixels."""
-        return self.photos.read(record)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """Return the records with vectors."""
@@ -91,8 +81,8 @@ def embed(
     """
     manifest = Manifest(stage=EMBED, settings={"context": context}, model=located.identity())
     root = existing_root(workspace)
-    make = partial(Embed, located, context, root, engine.device)
+    make = partial(Embed, located, context, engine.device)
     return derive(
         workspace, f"{EMBED}/{name}", source, manifest, make, root, engine, True, report,
-        on_trial=on_trial,
+        pixels=True, on_trial=on_trial,
     ).layer  # fmt: skip

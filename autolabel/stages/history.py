@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from autolabel import __version__, reading, registry
-from autolabel.config import Config
+from autolabel.config import Config, build
 from autolabel.config.train import TrainConfig
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
@@ -219,31 +219,36 @@ def manifests_of(layer: Layer) -> list[Manifest]:
     return made_by
 
 
-def replayed(task: str, manifest: Manifest) -> dict[str, Any]:
-    """The settings of a layer and the place of its model, to do the same again.
+def options_of(manifest: Manifest) -> Config:
+    """Return the options that made a layer, its models where they are now, to do the same again.
 
     Raises:
-        AutolabelError: the model is no longer to be found, or has changed.
+        AutolabelError: a model is no longer to be found, or has changed.
     """
-    reference = manifest.origin.get("model")
-    if not reference:
-        raise AutolabelError(
-            f"the manifest of {manifest.stage}/ does not say which model made it",
-            hint=f"run autolabel {manifest.stage} with --overwrite first",
-        )
-    check_model(task, reference, (manifest.model or {}).get("revision", ""), manifest.stage)
-    return {**manifest.settings, "model": reference}
+    entry = STAGES[manifest.stage]
+    fields = entry.config.model_fields
+    again = f"run autolabel {manifest.stage} with --overwrite first"
+    for option in entry.models:
+        used = _revision(manifest, option) or fields[option].default
+        if used and not manifest.origin.get(option):
+            raise AutolabelError(
+                f"the manifest of {manifest.stage}/ does not say which model made it", hint=again
+            )
+    named = {name: value for name, value in manifest.origin.items() if name in fields}
+    config = build(entry.config, {**manifest.settings, **named}, flags=False)
+    for option, task, reference in entry.models_of(config):
+        located = registry.locate(task, reference)
+        if located.revision != _revision(manifest, option):
+            raise AutolabelError(
+                f"the model in {located.path} is not the one that made {manifest.stage}/ any more",
+                hint=again,
+            )
+    return config
 
 
-def check_model(task: str, reference: str, revision: str, stage: str) -> None:
-    """See that a model is still the one that made a layer.
-
-    Raises:
-        AutolabelError: it is no longer to be found, or has changed.
-    """
-    located = registry.locate(task, reference)
-    if located.revision != revision:
-        raise AutolabelError(
-            f"the model in {located.path} is not the one that made {stage}/ any more",
-            hint=f"run autolabel {stage} with --overwrite first",
-        )
+def _revision(manifest: Manifest, option: str) -> str:
+    """The revision of the model that an option named; empty where it named none."""
+    model = manifest.model or {}
+    if "name" in model:
+        return model.get("revision", "")
+    return model.get(option, "").rpartition(" ")[2]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from autolabel.config import EngineConfig, IngestConfig
+from autolabel.config import EngineConfig, IngestConfig, PipelineConfig
 from autolabel.engine.base import Stage
 from autolabel.errors import AutolabelError
 from autolabel.sources import find_images
@@ -123,8 +123,27 @@ def _mark(
     return images, len(held_out.photos), near
 
 
+def bound(workspace: Workspace, config: IngestConfig) -> Manifest:
+    """Return what binds the layer `images` that is asked for.
+
+    Raises:
+        AutolabelError: a held-out photo cannot be read.
+    """
+    return replace(marking(config)[1], source={"layer": "scan"})
+
+
+def check(config: IngestConfig, pipeline: PipelineConfig) -> None:
+    """See that there are photos, and that the held-out ones can be read.
+
+    Raises:
+        AutolabelError: one of them is not.
+    """
+    find_images(config.source)
+    marking(config)
+
+
 def marking(config: IngestConfig) -> tuple[guard.HeldOut, Manifest]:
-    """The held-out photos, and what binds the layer `images` that is asked for.
+    """Return the held-out photos, and what binds the layer `images` that is asked for.
 
     Raises:
         AutolabelError: a held-out photo cannot be read.

@@ -81,16 +81,16 @@ def look(
     """
     settings = {"holdout": held_out.key, "near_bits": near_bits, "method": GUARD}
     manifest = Manifest(stage="leaks", settings=settings)
-    make = partial(_stage, root, held_out.photos, near_bits, engine.workers or local.cores())
+    make = partial(_stage, held_out.photos, near_bits, engine.workers or local.cores())
     return derive(
-        workspace, name, source, manifest, make, root, engine, True, _as_leaks(report)
+        workspace, name, source, manifest, make, root, engine, True, _as_leaks(report), pixels=True
     ).layer
 
 
-def _stage(root: Path, photos: Sequence[Path], near_bits: int, workers: int) -> Stage:
+def _stage(photos: Sequence[Path], near_bits: int, workers: int) -> Stage:
     from autolabel.stages.leaks import FindLeaks  # loads OpenCV
 
-    return FindLeaks(root, photos, near_bits, workers)
+    return FindLeaks(photos, near_bits, workers)
 
 
 def _as_leaks(report: Reporter) -> Reporter:

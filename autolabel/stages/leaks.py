@@ -18,7 +18,6 @@ from autolabel.ops.hashes import NearIndex, dihedral_hashes, phash, thumbnail
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
 from autolabel.ops.local_features import Affine, Features, Mask, Pixels
 from autolabel.ops.overlap import Overlap
-from autolabel.stages.pixels import Photos
 from autolabel.stages.repeats import NEAR_HELD_OUT
 from autolabel.types import LEAK, POOL, Record
 
@@ -296,16 +295,12 @@ class FindLeaks:
     held-out photo, and a note.
 
     Args:
-        source_root: folder that the records' uris are relative to.
         photos: the held-out photos.
         near_bits: as in `HeldOut`; -1 for none but equal ones.
         workers: threads that read the held-out photos.
     """
 
-    def __init__(
-        self, source_root: Path, photos: Sequence[Path], near_bits: int, workers: int
-    ) -> None:
-        self.photos = Photos(source_root)
+    def __init__(self, photos: Sequence[Path], near_bits: int, workers: int) -> None:
         local_features.one_thread()
         with ThreadPoolExecutor(workers) as pool:
             self.held_out = HeldOut(list(pool.map(Held.read, photos)), near_bits)
@@ -315,9 +310,9 @@ class FindLeaks:
         return record.usable
 
     def prepare(self, record: Record) -> Record:
-        """Read and judge one picture."""
-        pixels = self.photos.read(record).image()
-        found = self.held_out.find(pixels, record.image_id, record.phash or "")
+        """Judge one picture, which is not kept."""
+        found = self.held_out.find(record.image(), record.image_id, record.phash or "")
+        record = replace(record, pixels=None)
         if found is None:
             return record
         split = POOL if found.kind == "near" else LEAK

@@ -21,7 +21,7 @@ _NEVER = 0.0
 _MISSING, _REPLACED = "the file is gone", "the file has other bytes now"
 
 
-class Photos:
+class KnownPhotos:
     """The photos that `scan` knows.
 
     A file is read again only where its size or one of its times is not what it was when its bytes

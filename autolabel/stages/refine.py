@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from autolabel import registry
-from autolabel.config import EngineConfig, RefineConfig
+from autolabel.config import RefineConfig
 from autolabel.models.base import Segmented, Segmenter
+from autolabel.ontology import Ontology
 from autolabel.ops import masks
-from autolabel.stages.history import ontology_of
-from autolabel.stages.pixels import Photos
-from autolabel.stages.running import (
-    Reporter,
-    StageResult,
-    check_ready,
-    derive,
-    existing_root,
-    silent,
-)
-from autolabel.store import Manifest, Workspace
 from autolabel.types import Objects, Record
 
 EMPTY = "refine: empty mask"
@@ -36,26 +24,25 @@ class Refine:
 
     Args:
         config: how candidates are chosen and cleaned.
-        located: the segmenter's files.
-        source_root: folder that uris are relative to.
+        ontology: the classes, which it does not look at.
+        models: the segmenter's files, under ``model``.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
     """
 
     def __init__(
-        self, config: RefineConfig, located: registry.Located, source_root: Path, device: str
+        self,
+        config: RefineConfig,
+        ontology: Ontology,
+        models: Mapping[str, registry.Located],
+        device: str,
     ) -> None:
         self.config = config
-        self.photos = Photos(source_root)
         self.batch_size = 1  # images go through the encoder one by one
-        self.segmenter: Segmenter = registry.load(located, device)
+        self.segmenter: Segmenter = registry.load(models["model"], device)
 
     def wants(self, record: Record) -> bool:
         """Images with a kept box; the others are neither read nor encoded."""
         return record.usable and bool(record.objects.keep.any())
-
-    def prepare(self, record: Record) -> Record:
-        """Read the pixels."""
-        return self.photos.read(record)
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """The same objects in the same order, those that are kept with masks."""
@@ -121,46 +108,3 @@ def merge(objects: Objects, found: Segmented, height: int, width: int, tighten: 
     if tighten:
         xyxy[kept[~empty]] = masks.boxes(found.masks, height, width)[~empty]
     return replace(objects, mask=mask, scores=scores, reason=reason, keep=keep, xyxy=xyxy)
-
-
-def refine(
-    workspace: Workspace,
-    config: RefineConfig,
-    engine: EngineConfig,
-    *,
-    from_layer: str | None = None,
-    overwrite: bool = False,
-    report: Reporter = silent,
-) -> StageResult:
-    """Boxes to masks: the layer `refine`, by default of what `detect` found.
-
-    Raises:
-        AutolabelError: there is no model or no layer with labels, or the settings differ.
-    """
-    workspace.require(from_layer or "detect")
-    with workspace.lock():
-        source = workspace.require(from_layer or "detect")
-        ontology = ontology_of(source)  # a layer without labels has no boxes
-        check_ready(workspace, source)
-        located, manifest = refinement(config)
-        origin = {**manifest.origin, "ontology": ontology.to_mapping()}
-        manifest = replace(manifest, origin=origin)
-        root = existing_root(workspace)
-        make = partial(Refine, config, located, root, engine.device)
-        return derive(workspace, "refine", source, manifest, make, root, engine, overwrite, report)
-
-
-def refinement(config: RefineConfig) -> tuple[registry.Located, Manifest]:
-    """The model and what binds the layer `refine` that is asked for.
-
-    Raises:
-        AutolabelError: there is no model.
-    """
-    located = registry.locate("segmenter", config.model)
-    manifest = Manifest(
-        stage="refine",
-        settings=config.settings(),
-        model=located.identity(),
-        origin={"model": located.reference()},
-    )
-    return located, manifest

@@ -145,10 +145,6 @@ class MarkRepeats:
         """Records that could be read."""
         return record.error is None
 
-    def prepare(self, record: Record) -> Record:
-        """Nothing to prepare."""
-        return record
-
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         return [self._marked(record) for record in batch]
 

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from autolabel.config import EngineConfig
+from autolabel import registry
+from autolabel.config import Config, EngineConfig
 from autolabel.engine.base import Progress, Stage, Task
 from autolabel.engine.journal import clear
-from autolabel.errors import AutolabelError
+from autolabel.engine.pixels import ALIKE, photos_gone
+from autolabel.errors import AutolabelError, UsageError
 from autolabel.ops.images import can_be_read
 from autolabel.sources import from_uri
-from autolabel.stages.history import finishing
-from autolabel.stages.pixels import ALIKE, photos_gone
+from autolabel.stages.history import finishing, ontology_of
+from autolabel.stages.table import StageEntry, label_layers
 from autolabel.store import Layer, LayerUpdate, Manifest, Workspace, bound_to
 from autolabel.types import POOL, Record, is_unread
 
 ENGINES = {"local": "autolabel.engine.local", "ray": "autolabel.engine.ray"}
 """Engine -> module whose `run` it is."""
-
-LABELS = ("filter", "refine", "detect")
-"""Layers with labels, newest stage first."""
 
 Reporter = Callable[[str, int], Progress]
 """(stage name, images to do) -> a progress to update."""
@@ -76,7 +75,7 @@ def check_ready(workspace: Workspace, layer: Layer, flag: str = "--from") -> Non
     """
     problem = workspace.state(layer.name).problem()
     if problem is not None:
-        before = [one.name for one in workspace.ancestry(layer)[1:] if one.name in LABELS]
+        before = [one.name for one in workspace.ancestry(layer)[1:] if one.name in label_layers()]
         others = [name for name in before if workspace.state(name).complete]
         other = f"; or take another layer: {flag} {others[0]}" if others else ""
         raise AutolabelError(problem, hint=f"run {finishing(workspace, layer)}{other}")
@@ -85,6 +84,84 @@ def check_ready(workspace: Workspace, layer: Layer, flag: str = "--from") -> Non
 def tasks_from(source: Layer, indices: Iterable[int]) -> list[Task]:
     """Shards of `source` to be done."""
     return [Task(i, source.rows(i), partial(source.read, i), source.digest(i)) for i in indices]
+
+
+def source_of(entry: StageEntry, workspace: Workspace, name: str | None) -> Layer:
+    """Return the layer that a stage works on: that of the name, else the one it likes best.
+
+    Raises:
+        AutolabelError: there is none.
+        UsageError: it is the stage's own.
+    """
+    if name == entry.layer:
+        raise UsageError(
+            f"{name}/ cannot be made from itself", hint=f"use --from {' or '.join(entry.reads)}"
+        )
+    if name or len(entry.reads) == 1:
+        return workspace.require(name or entry.reads[0])
+    return workspace.newest(entry.reads)
+
+
+def locate(entry: StageEntry, config: Config) -> dict[str, registry.Located]:
+    """Return option -> files, for every model that a config names.
+
+    Raises:
+        AutolabelError: one is not found.
+    """
+    return {option: registry.locate(task, name) for option, task, name in entry.models_of(config)}
+
+
+def binding(entry: StageEntry, config: Config, models: Mapping[str, registry.Located]) -> Manifest:
+    """Return what binds the layer of a stage to its options and models."""
+    model: dict[str, str] | None = {n: f"{at.name} {at.revision}" for n, at in models.items()}
+    if list(entry.models) == ["model"]:
+        model = models["model"].identity()
+    return Manifest(
+        stage=entry.name,
+        settings=config.settings(),
+        model=model or None,
+        origin={option: at.reference() for option, at in models.items()},
+    )
+
+
+def run_over(
+    entry: StageEntry,
+    workspace: Workspace,
+    config: Config,
+    engine: EngineConfig,
+    *,
+    from_layer: str | None = None,
+    overwrite: bool = False,
+    report: Reporter = silent,
+) -> StageResult:
+    """Run a stage over a workspace that maps the records of a layer, and learns nothing from them.
+
+    Args:
+        entry: the stage.
+        workspace: has what it works on.
+        config: its options.
+        engine: how it runs.
+        from_layer: what it works on; by default as its entry says.
+        overwrite: whether settings that differ from those of the layer replace them.
+        report: called when work begins.
+
+    Raises:
+        AutolabelError: there is no model or source layer, or the settings differ.
+    """
+    source_of(entry, workspace, from_layer)
+    with workspace.lock():
+        source = source_of(entry, workspace, from_layer)
+        ontology = ontology_of(source)  # a layer without labels has nothing to work on
+        check_ready(workspace, source)
+        models = locate(entry, config)
+        manifest = binding(entry, config, models)
+        origin = {**manifest.origin, "ontology": ontology.to_mapping()}
+        root = existing_root(workspace) if entry.pixels else workspace.source_root
+        make = partial(entry.make, config, ontology, models, engine.device)
+        return derive(
+            workspace, entry.layer, source, replace(manifest, origin=origin), make, root, engine,
+            overwrite, report, pixels=entry.pixels,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -142,6 +219,7 @@ def derive(
     overwrite: bool,
     report: Reporter,
     *,
+    pixels: bool = False,
     on_trial: bool = False,
 ) -> StageResult:
     """Make a layer from another by a stage that needs nothing but the records; holds no lock.
@@ -156,6 +234,7 @@ def derive(
         engine: how it runs.
         overwrite: whether settings that differ from those of the layer replace them.
         report: called when work begins.
+        pixels: whether the stage needs those of its records.
         on_trial: see `LayerUpdate`.
 
     Raises:
@@ -172,8 +251,10 @@ def derive(
         unread.task(update.final, task.index) if task.index in update.redone else task
         for task in tasks_from(source, update.to_do)
     ]
-    _check_photos(source, update.to_do, root)
-    layer = run_stage(name, make_stage, update, tasks, engine, report)
+    if pixels:
+        _check_photos(source, update.to_do, root)
+    photos = root if pixels else None
+    layer = run_stage(name, make_stage, update, tasks, engine, report, photos=photos)
     return StageResult(layer, sum(task.images for task in tasks), unread=unread.count(layer))
 
 
@@ -194,6 +275,8 @@ def run_stage(
     engine: EngineConfig,
     report: Reporter,
     title: str = "",
+    *,
+    photos: Path | None = None,
 ) -> Layer:
     """Run the engine over what an update lacks; the complete layer.
 
@@ -211,6 +294,7 @@ def run_stage(
             progress,
             batch_size=engine.batch_size,
             workers=engine.workers,
+            photos=photos,
         )
     except BaseException:
         update.note()

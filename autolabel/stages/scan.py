@@ -15,12 +15,12 @@ import numpy.typing as npt
 from autolabel.config import EngineConfig, IngestConfig
 from autolabel.engine import local
 from autolabel.engine.base import Task
+from autolabel.engine.pixels import Watch
 from autolabel.errors import UsageError
 from autolabel.ops.hashes import dihedral_hashes, phash
 from autolabel.ops.images import ImageError, content_id, decoded, read_bytes
 from autolabel.sources import common_root, find_images, from_uri, to_uri
-from autolabel.stages.pixels import Watch
-from autolabel.stages.present import Photos
+from autolabel.stages.present import KnownPhotos
 from autolabel.stages.running import Reporter, run_stage
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.store.validate import outside
@@ -107,7 +107,7 @@ def scan(
     allowed = outside(paths, root, workspace.path)
     if layer.exists and layer.manifest.origin != layer.manifest.origin | allowed:
         layer.write_manifest(replace(layer.manifest, origin=layer.manifest.origin | allowed))
-    photos = Photos(layer, root)
+    photos = KnownPhotos(layer, root)
     if layer.exists and overwrite and layer.manifest.binding() != manifest.binding():
         paths = list(dict.fromkeys([*(from_uri(uri, root) for uri in photos.known), *paths]))
         photos.known = {}
@@ -180,7 +180,7 @@ def new_photos(workspace: Workspace, config: IngestConfig) -> int:
     layer = workspace.layer("scan")
     paths = outside_workspace(workspace, config.source, find_images(config.source).paths)
     root = Path(layer.manifest.source_root or "") if layer.exists else common_root(paths)
-    photos = Photos(layer, root)
+    photos = KnownPhotos(layer, root)
     return sum(map(photos.is_new, paths))
 
 

@@ -2,52 +2,137 @@
 
 A stage is a row here: the command line, `run`, its dry run and its checks, the replay on
 hand-labelled photos, the speed measurement, `status`, the history and the report read it. To add a
-stage, write its class, its options, and a row. What a row runs is named as `module:name` and
-imported when it is needed, so that help loads neither numpy nor Arrow.
+stage, write its class, its options, and a row; another package adds one by an entry point,
 
-The class of a stage is made with its options, the ontology, the files of its models by option, and
-a device; `autolabel.engine.base.Stage` is what it does.
+    [project.entry-points."autolabel.stages"]
+    my-stage = "my_package:MY_STAGE"
+
+where `MY_STAGE` is a `StageEntry` of that name. What a row runs is named as `module:name` and
+imported when it is needed, so that help loads neither numpy nor Arrow.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from autolabel.config import Config, DetectConfig, FilterConfig, IngestConfig, RefineConfig
+from autolabel.config import (
+    Config,
+    DetectConfig,
+    EngineConfig,
+    FilterConfig,
+    IngestConfig,
+    PipelineConfig,
+    RefineConfig,
+)
+from autolabel.plugins import PluginTable, named
+
+if TYPE_CHECKING:
+    from autolabel.engine.base import Stage
+    from autolabel.ontology import Ontology
+    from autolabel.registry import Located
+    from autolabel.stages.running import StageResult
+    from autolabel.store import Manifest, Workspace
+
+GROUP = "autolabel.stages"
+"""Entry point group of the stages of other packages."""
 
 
 @dataclass(frozen=True)
 class StageEntry:
     """What a stage is.
 
+    The first six say all that an ordinary stage needs, which maps the records of a layer one by one
+    or in batches; the functions are for what goes beyond, and `autolabel.stages.running` does
+    without them what most stages need.
+
     Attributes:
         name: of its command, of its section in a pipeline file, and in the manifests of its layer.
-        config: its options.
-        run_by: `module:function` that runs it over a workspace.
+        config: its options; the fields in `models` and what else names files are in its `HOW`.
+        stage: `module:Class`, made with the options, the ontology, the files of its models by
+            option, and a device; see `autolabel.engine.base.Stage` for what it does.
         reads: layers that it works on by default, the most preferred one first; none where it
             reads files.
+        pixels: whether the engine reads the pixels of the records for it.
+        models: option that names a model -> the task of that model.
         layer: the layer that it makes; that of its name where this is empty.
         labels: whether that layer holds labels.
-        models: option that names a model -> the task of that model.
+        learns: whether it learns from the whole layer; `run_by` then takes `learned_from`, a
+            workspace whose lessons are used in place of own ones.
+        run_by: `module:function` that runs it over a workspace.
+        bound_by: `module:function` of workspace and config: the manifest that binds its layer.
+        checked_by: `module:function` of its config and the pipeline's: what can be wrong with it
+            before a first photo is looked at.
+        timed_by: `module:function` that makes what is timed of it, by name, out of what `stage` is
+            made with; by default the stage, where it runs a model.
     """
 
     name: str
     config: type[Config]
-    run_by: str
+    stage: str = ""
     reads: tuple[str, ...] = ()
+    pixels: bool = False
+    models: Mapping[str, str] = field(default_factory=dict)
     layer: str = ""
     labels: bool = True
-    models: Mapping[str, str] = field(default_factory=dict)
+    learns: bool = False
+    run_by: str = ""
+    bound_by: str = ""
+    checked_by: str = ""
+    timed_by: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", self.layer or self.name)
 
-    def run(self, *args: Any, **options: Any) -> Any:
-        """Run the stage over a workspace; a `StageResult`."""
-        return _named(self.run_by)(*args, **options)
+    def run(
+        self, workspace: Workspace, config: Config, engine: EngineConfig, **options: Any
+    ) -> StageResult:
+        """Run the stage over a workspace; see `autolabel.stages.running.run_over`."""
+        if self.run_by:
+            result: StageResult = named(self.run_by)(workspace, config, engine, **options)
+            return result
+        from autolabel.stages.running import run_over
+
+        return run_over(self, workspace, config, engine, **options)
+
+    def bound(self, workspace: Workspace, config: Config) -> Manifest:
+        """Return what binds the layer that is asked for, but for its source.
+
+        Raises:
+            AutolabelError: there is no model, or the options do not fit the workspace.
+        """
+        if self.bound_by:
+            manifest: Manifest = named(self.bound_by)(workspace, config)
+            return manifest
+        from autolabel.stages.running import binding, locate
+
+        return binding(self, config, locate(self, config))
+
+    def check(self, config: Config, pipeline: PipelineConfig) -> None:
+        """See that the stage can begin, as far as that is known before a photo is looked at.
+
+        Raises:
+            AutolabelError: it cannot.
+        """
+        if self.checked_by:
+            named(self.checked_by)(config, pipeline)
+
+    def make(
+        self, config: Config, ontology: Ontology, models: Mapping[str, Located], device: str
+    ) -> Stage:
+        """Make the stage, with its models loaded."""
+        made: Stage = named(self.stage)(config, ontology, models, device)
+        return made
+
+    def timed(
+        self, config: Config, ontology: Ontology, models: Mapping[str, Located], device: str
+    ) -> Iterator[tuple[str, Stage]]:
+        """Make what is timed of the stage, one after the other, each with its name."""
+        if self.timed_by:
+            yield from named(self.timed_by)(config, ontology, models, device)
+        elif models:
+            yield self.name, self.make(config, ontology, models, device)
 
     def models_of(self, config: Config) -> list[tuple[str, str, str]]:
         """Return (option, task, model) for every model that a config names."""
@@ -57,48 +142,67 @@ class StageEntry:
             if (name := getattr(config, option))
         ]
 
+    def first_of(self, layers: Mapping[str, object] | set[str]) -> str | None:
+        """Return which of some layers it works on by default."""
+        return next((name for name in self.reads if name in layers), None)
 
-STAGES: Mapping[str, StageEntry] = {
-    entry.name: entry
-    for entry in (
-        StageEntry(
-            "ingest",
-            IngestConfig,
-            run_by="autolabel.stages.ingest:ingest",
-            layer="images",
-            labels=False,
-        ),
-        StageEntry(
-            "detect",
-            DetectConfig,
-            run_by="autolabel.stages.detect:detect",
-            reads=("images",),
-            models={"model": "detector"},
-        ),
-        StageEntry(
-            "refine",
-            RefineConfig,
-            run_by="autolabel.stages.refine:refine",
-            reads=("detect",),
-            models={"model": "segmenter"},
-        ),
-        StageEntry(
-            "filter",
-            FilterConfig,
-            run_by="autolabel.stages.filter:filter_labels",
-            reads=("refine", "detect"),
-            models={"clip": "image-text", "dinov2": "image"},
-        ),
-    )
-}
+
+_OWN = (
+    StageEntry(
+        "ingest",
+        IngestConfig,
+        layer="images",
+        labels=False,
+        run_by="autolabel.stages.ingest:ingest",
+        bound_by="autolabel.stages.ingest:bound",
+        checked_by="autolabel.stages.ingest:check",
+    ),
+    StageEntry(
+        "detect",
+        DetectConfig,
+        "autolabel.stages.detect:Detect",
+        reads=("images",),
+        pixels=True,
+        models={"model": "detector"},
+        run_by="autolabel.stages.detect:detect",
+        bound_by="autolabel.stages.detect:bound",
+        checked_by="autolabel.stages.detect:check",
+    ),
+    StageEntry(
+        "refine",
+        RefineConfig,
+        "autolabel.stages.refine:Refine",
+        reads=("detect",),
+        pixels=True,
+        models={"model": "segmenter"},
+    ),
+    StageEntry(
+        "filter",
+        FilterConfig,
+        reads=("refine", "detect"),
+        models={"clip": "image-text", "dinov2": "image"},
+        learns=True,
+        run_by="autolabel.stages.filter:filter_labels",
+        checked_by="autolabel.stages.filter:check",
+        timed_by="autolabel.stages.filter:embedders",
+    ),
+)
+
+
+def _wrong(name: str, found: StageEntry) -> str | None:
+    if found.name != name:
+        return f"it calls itself {found.name!r}"
+    if not (found.stage or found.run_by) or not found.reads:
+        return "it does not say what it runs, or what it reads"
+    return None
+
+
+STAGES: PluginTable[StageEntry] = PluginTable(
+    "stage", GROUP, {entry.name: entry for entry in _OWN}, StageEntry, _wrong
+)
 """Stage -> what it is, in the order in which a pipeline runs them."""
 
 
 def label_layers() -> tuple[str, ...]:
     """Return the layers with labels, newest stage first."""
-    return tuple(entry.layer for entry in reversed([*STAGES.values()]) if entry.labels)
-
-
-def _named(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return tuple(entry.layer for entry in [*STAGES.values()][::-1] if entry.labels)

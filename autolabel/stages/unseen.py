@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from autolabel import registry
 from autolabel.config import DetectConfig, EngineConfig
+from autolabel.engine.pixels import PixelReader
 from autolabel.errors import AutolabelError
 from autolabel.stages.detect import Detect
 from autolabel.stages.history import ontology_of
-from autolabel.stages.running import existing_root
+from autolabel.stages.running import existing_root, locate
+from autolabel.stages.table import STAGES
 from autolabel.store import Layer, Workspace
 from autolabel.types import Record
 
@@ -58,13 +59,13 @@ def look_again(
     highest: dict[str, float | None] = dict.fromkeys(missing)
     looked_at = 0
     try:
-        located = registry.locate("detector", config.model)
-        root = existing_root(workspace)
-        stage = Detect(config, ontology, located, root, engine.device)
+        reader = PixelReader(existing_root(workspace))
+        models = locate(STAGES["detect"], config)
+        stage = Detect(config, ontology, models, engine.device)
         end = time.monotonic() + MOST_SECONDS
         for record in _spread(layer, images):
             try:
-                scores = stage.highest(stage.prepare(record))
+                scores = stage.highest(reader.read(record))
             except (OSError, ValueError):
                 continue
             looked_at += 1

@@ -12,9 +12,11 @@ import pytest
 
 from autolabel.engine.base import Progress, Task
 from autolabel.errors import AutolabelError
+from autolabel.ops.images import content_id
 from autolabel.stages.running import ENGINES
 from autolabel.store import Layer, Manifest, Workspace
-from autolabel.types import Objects, Record
+from autolabel.types import CHANGED, Objects, Record
+from tests.conftest import make_photos
 
 
 class Widths:
@@ -31,9 +33,6 @@ class Widths:
     def batch_key(self, record: Record) -> int:
         return record.width
 
-    def prepare(self, record: Record) -> Record:
-        return record
-
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         if len({r.width for r in batch}) > 1:
             raise AutolabelError("a batch of several sizes", hint="")
@@ -44,6 +43,18 @@ class Widths:
         return [
             replace(r, objects=Objects.create(["cat"], [0.5], [[0, 0, r.width, 4]])) for r in batch
         ]
+
+
+class Corners:
+    """A box as large as the pixels that it was given."""
+
+    def wants(self, record: Record) -> bool:
+        return record.usable
+
+    def __call__(self, batch: Sequence[Record]) -> list[Record]:
+        sizes = [record.image().shape[:2] for record in batch]
+        boxes = [Objects.create(["cat"], [0.5], [[0, 0, w, h]]) for h, w in sizes]
+        return [replace(r, objects=o) for r, o in zip(batch, boxes, strict=True)]
 
 
 def rows(shard: int, count: int = 5) -> list[Record]:
@@ -142,3 +153,19 @@ def test_without_tasks_nothing_starts(engine: str, tmp_path: Path) -> None:
     layer = Workspace(tmp_path).begin("detect", Manifest("detect"), overwrite=False)
     module = importlib.import_module(ENGINES[engine])
     module.run(lambda: pytest.fail("started"), layer, [], Progress(), batch_size=1)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_engine_reads_the_pixels_for_a_stage_that_asks(engine: str, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos", 2)
+    known = [Record(content_id(p.read_bytes()), p.name, 96, 64) for p in photos]
+    known += [Record("0" * 32, photos[0].name, 96, 64), Record("1" * 32, "away.png", 96, 64)]
+    layer = Workspace(tmp_path / "ws").begin("detect", Manifest("detect"), overwrite=False)
+    importlib.import_module(ENGINES[engine]).run(
+        Corners, layer, [Task(0, 4, partial(list, known), "digest")], Progress(),
+        batch_size=2, photos=tmp_path / "photos",
+    )  # fmt: skip
+    read, again, changed, away = layer.read(0)
+    assert read.objects.xyxy.tolist() == again.objects.xyxy.tolist() == [[0, 0, 96, 64]]
+    assert (changed.error, away.error) == (CHANGED, "missing")
+    assert not any(record.pixels is not None for record in layer.read(0))

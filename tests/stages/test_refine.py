@@ -12,14 +12,15 @@ from autolabel.config import EngineConfig, IngestConfig, RefineConfig
 from autolabel.engine import local
 from autolabel.engine.base import Progress
 from autolabel.errors import AutolabelError
-from autolabel.evaluate.replay import label_truth
+from autolabel.evaluate.replay import replay
 from autolabel.models.base import Segmented
 from autolabel.ops import masks
 from autolabel.ops.images import content_id
 from autolabel.stages.history import ontology_of
 from autolabel.stages.ingest import ingest
-from autolabel.stages.refine import EMPTY, Refine, cleaned, merge, refine
+from autolabel.stages.refine import EMPTY, Refine, cleaned, merge
 from autolabel.stages.running import tasks_from
+from autolabel.stages.table import STAGES
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 from tests.conftest import Run, make_photos, save_random_segmenter
@@ -125,7 +126,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def test_masks_of_every_kept_box(workspace: Workspace, random_segmenter: Path) -> None:
     config = RefineConfig(model=str(random_segmenter))
-    layer = refine(workspace, config, EngineConfig()).layer
+    layer = STAGES["refine"].run(workspace, config, EngineConfig()).layer
     before, after = list(workspace.require("detect").records()), list(layer.records())
     assert [r.image_id for r in before] == [r.image_id for r in after]
     seen = 0
@@ -146,7 +147,7 @@ def test_masks_of_every_kept_box(workspace: Workspace, random_segmenter: Path) -
                 assert other.objects.reason[i] == EMPTY
     assert seen > 5
     assert ontology_of(layer).names == ("cell",)
-    assert refine(workspace, config, EngineConfig()).images == 0
+    assert STAGES["refine"].run(workspace, config, EngineConfig()).images == 0
 
 
 def test_the_encoder_runs_once_for_each_image_with_kept_boxes(
@@ -157,8 +158,8 @@ def test_the_encoder_runs_once_for_each_image_with_kept_boxes(
     monkeypatch.setattr(sam, "BOXES_PER_PASS", 1)  # several passes share the one encoding
     stage = Refine(
         RefineConfig(),
-        registry.locate("segmenter", str(random_segmenter)),
-        workspace.source_root,
+        ontology_of(workspace.require("detect")),
+        {"model": registry.locate("segmenter", str(random_segmenter))},
         "cpu",
     )
     runs: Counter[str] = Counter()
@@ -170,7 +171,7 @@ def test_the_encoder_runs_once_for_each_image_with_kept_boxes(
         "refine", bound_to(Manifest(stage="refine", settings={}), source), overwrite=True
     )
     tasks = tasks_from(source, layer.to_do(source))
-    local.run(lambda: stage, layer, tasks, Progress(), batch_size=4)
+    local.run(lambda: stage, layer, tasks, Progress(), batch_size=4, photos=workspace.source_root)
     kept = [int(record.objects.keep.sum()) for record in source.records()]
     assert 0 in kept
     assert runs == {"encoder": sum(k > 0 for k in kept), "decoder": sum(kept)}
@@ -184,13 +185,13 @@ def test_images_without_kept_boxes_are_not_read(
     assert without
     for record in without:
         (tmp_path / "photos" / record.uri).unlink()
-    layer = refine(workspace, config, EngineConfig()).layer
+    layer = STAGES["refine"].run(workspace, config, EngineConfig()).layer
     assert all(record.error is None for record in layer.records())
 
 
 def test_tight_boxes_are_those_of_the_masks(workspace: Workspace, random_segmenter: Path) -> None:
     config = RefineConfig(model=str(random_segmenter), tighten=True)
-    for record in refine(workspace, config, EngineConfig()).layer.records():
+    for record in STAGES["refine"].run(workspace, config, EngineConfig()).layer.records():
         kept = record.objects.kept
         expected = masks.boxes(list(kept.mask), record.height, record.width)
         assert np.array_equal(kept.xyxy, expected)
@@ -199,28 +200,28 @@ def test_tight_boxes_are_those_of_the_masks(workspace: Workspace, random_segment
 def test_other_settings_and_other_models_are_refused(
     tmp_path: Path, workspace: Workspace, random_segmenter: Path
 ) -> None:
-    refine(workspace, RefineConfig(model=str(random_segmenter)), EngineConfig())
+    STAGES["refine"].run(workspace, RefineConfig(model=str(random_segmenter)), EngineConfig())
     other = RefineConfig(model=str(random_segmenter), box_agreement=0.1)
     with pytest.raises(AutolabelError, match="box_agreement"):
-        refine(workspace, other, EngineConfig())
+        STAGES["refine"].run(workspace, other, EngineConfig())
     other = RefineConfig(model=str(save_random_segmenter(tmp_path / "other", seed=1)))
     with pytest.raises(AutolabelError, match="model"):
-        refine(workspace, other, EngineConfig())
+        STAGES["refine"].run(workspace, other, EngineConfig())
 
 
 def test_an_image_without_labels_is_no_source(workspace: Workspace, random_segmenter: Path) -> None:
     config = RefineConfig(model=str(random_segmenter))
     with pytest.raises(AutolabelError, match="has no labels"):
-        refine(workspace, config, EngineConfig(), from_layer="images")
+        STAGES["refine"].run(workspace, config, EngineConfig(), from_layer="images")
 
 
 def test_a_batch_equals_one_by_one(workspace: Workspace, random_segmenter: Path) -> None:
     config = RefineConfig(model=str(random_segmenter))
-    refine(workspace, config, EngineConfig(batch_size=1))
+    STAGES["refine"].run(workspace, config, EngineConfig(batch_size=1))
     one = [p.read_bytes() for p in sorted((workspace.path / "refine").glob("*.parquet"))]
     other = config.model_copy(update={"tighten": True})  # so that the layer is made anew
-    refine(workspace, other, EngineConfig(batch_size=4), overwrite=True)
-    refine(workspace, config, EngineConfig(batch_size=4), overwrite=True)
+    STAGES["refine"].run(workspace, other, EngineConfig(batch_size=4), overwrite=True)
+    STAGES["refine"].run(workspace, config, EngineConfig(batch_size=4), overwrite=True)
     four = [p.read_bytes() for p in sorted((workspace.path / "refine").glob("*.parquet"))]
     assert one == four
 
@@ -268,11 +269,13 @@ def test_labelling_the_truth_repeats_the_refinement(
         "detect", tmp_path / "photos", "-w", ws.path, "--model", random_detector, "--prompt",
         "cat", "--box-threshold", 0.1,
     )  # fmt: skip
-    refine(ws, RefineConfig(model=str(random_segmenter), tighten=True), EngineConfig())
-    layer = label_truth(ws, ws.require("refine"), aside, EngineConfig())
+    STAGES["refine"].run(
+        ws, RefineConfig(model=str(random_segmenter), tighten=True), EngineConfig()
+    )
+    layer = replay(ws, ws.require("refine"), aside, EngineConfig())
     assert layer.name == "refine"
     assert layer.manifest.settings["tighten"]
     records = list(layer.records())
     assert {r.image_id for r in records} == {content_id(p.read_bytes()) for p in aside}
     assert all(m is not None for r in records for m in r.objects.kept.mask)
-    assert label_truth(ws, ws.require("detect"), aside, EngineConfig()).name == "detect"
+    assert replay(ws, ws.require("detect"), aside, EngineConfig()).name == "detect"

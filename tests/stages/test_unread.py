@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from autolabel.config import DetectConfig, EngineConfig, IngestConfig, RefineConfig
+from autolabel.engine.pixels import PixelReader
 from autolabel.errors import AutolabelError
 from autolabel.ops import images as image_files
 from autolabel.ops.images import ImageError, decode, read_bytes
-from autolabel.stages.detect import Detect, detect
+from autolabel.stages.detect import detect
 from autolabel.stages.ingest import ingest
-from autolabel.stages.refine import refine
 from autolabel.stages.running import StageResult
+from autolabel.stages.table import STAGES
 from autolabel.store import Layer, Workspace
 from autolabel.types import Record, is_unread
 from tests.conftest import Run, make_photos
@@ -84,16 +85,16 @@ def test_photos_that_are_back_are_done_again_and_no_others(
     for name in names:
         (tmp_path / name).rename(photos / name)
     looked: Counter[str] = Counter()
-    prepare = Detect.prepare
+    read = PixelReader.read
     monkeypatch.setattr(
-        Detect, "prepare", lambda self, r: looked.update([Path(r.uri).name]) or prepare(self, r)
+        PixelReader, "read", lambda self, r: looked.update([Path(r.uri).name]) or read(self, r)
     )
     back = detected(home, random_detector)
     assert (back.images, back.unread) == (gone, 0)
     assert sorted(looked) == names
     assert list(back.layer.records()) == list(expected.records())
     assert detected(home, random_detector).images == 0
-    assert refine(home, config, ENGINE).unread == 0
+    assert STAGES["refine"].run(home, config, ENGINE).unread == 0
 
 
 @pytest.mark.parametrize("when", ["before", "during"])
@@ -135,15 +136,15 @@ def test_a_source_root_that_goes_meanwhile_is_named_at_once(
 ) -> None:
     away = tmp_path / "gone"
     root = home.source_root
-    prepare = Detect.prepare
+    read = PixelReader.read
 
-    def going(self: Detect, record: Record) -> Record:
+    def going(self: PixelReader, record: Record) -> Record:
         if root.exists():
             root.rename(away)
-        return prepare(self, record)
+        return read(self, record)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Detect, "prepare", going)
+        patch.setattr(PixelReader, "read", going)
         with pytest.raises(AutolabelError, match="the folder is not there any more"):
             detected(home, random_detector)
     assert not home.layer("detect").shards()

@@ -16,7 +16,14 @@ One file for each job:
 
 from autolabel.stages.filter.rule import Rejected, Rule, RuleInput
 from autolabel.stages.filter.rules import RULES, active
-from autolabel.stages.filter.stage import Filter, asked, check_classes, filter_labels, source_of
+from autolabel.stages.filter.stage import (
+    Filter,
+    check,
+    check_classes,
+    embedders,
+    filter_labels,
+    source_of,
+)
 from autolabel.stages.filter.trial import Trial, try_rules
 
 __all__ = [
@@ -27,8 +34,9 @@ __all__ = [
     "RuleInput",
     "Trial",
     "active",
-    "asked",
+    "check",
     "check_classes",
+    "embedders",
     "filter_labels",
     "source_of",
     "try_rules",

@@ -28,12 +28,10 @@ from autolabel.stages.filter.rules import GROUP, RULES, active
 from autolabel.stages.filter.texts import PromptTexts, TextVectors, embed_texts
 from autolabel.stages.history import ontology_of
 from autolabel.stages.running import Reporter
+from autolabel.stages.table import STAGES
 from autolabel.store import EMBED, Layer, Workspace, write_atomic
 from autolabel.store.vectors import CROPS
 from autolabel.types import Record
-
-TASKS: Mapping[str, str] = {CLIP: "image-text", DINOV2: "image"}
-"""Embedder -> what its model must do."""
 
 PROTOTYPES = "crowds"
 """What workspaces call the prototypes: the files `crowds-….npz`, and a key in manifests."""
@@ -88,12 +86,11 @@ def fit(
     """
     layers: dict[str, Layer] = {}
     located: dict[str, registry.Located] = {}
-    for name, task in TASKS.items():
-        if getattr(config, name):
-            at = located[name] = registry.locate(task, getattr(config, name))
-            layers[name] = embed(
-                workspace, name, at, source, config.context, engine, report, on_trial=on_trial
-            )
+    for name, task, model in STAGES["filter"].models_of(config):
+        at = located[name] = registry.locate(task, model)
+        layers[name] = embed(
+            workspace, name, at, source, config.context, engine, report, on_trial=on_trial
+        )
     origin = {name: at.reference() for name, at in located.items()}
     do = _Fit(workspace, source, config, engine, learned_from, layers, located, origin)
     texts = do.texts() if CLIP in layers else None

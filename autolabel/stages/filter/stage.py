@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from autolabel.config import EngineConfig, FilterConfig
+from autolabel.config import EngineConfig, FilterConfig, PipelineConfig
 from autolabel.engine.base import Task
 from autolabel.errors import UsageError, suggest
 from autolabel.ontology import Ontology
 from autolabel.registry import Located
+from autolabel.stages import running
+from autolabel.stages.embed import Embed
 from autolabel.stages.filter.apply import RuleSet
 from autolabel.stages.filter.examples import Probe
 from autolabel.stages.filter.fit import Fitted, fit, read_joined
@@ -24,11 +26,9 @@ from autolabel.stages.filter.rules import GROUP, active
 from autolabel.stages.filter.texts import TextVectors
 from autolabel.stages.history import ontology_of
 from autolabel.stages.running import Reporter, StageResult, check_ready, run_stage, silent
-from autolabel.store import Layer, Manifest, Workspace, bound_to
+from autolabel.stages.table import STAGES
+from autolabel.store import Layer, Workspace, bound_to
 from autolabel.types import EXCLUDED, Record
-
-SOURCES = ("refine", "detect")
-"""Layers that can be filtered, newest stage first."""
 
 
 class Filter:
@@ -55,10 +55,6 @@ class Filter:
     def wants(self, record: Record) -> bool:
         """Tell images of the pool."""
         return record.usable
-
-    def prepare(self, record: Record) -> Record:
-        """Prepare nothing: no pixels are looked at."""
-        return record
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """Return the records with rejected labels marked and the evidence in their scores."""
@@ -114,8 +110,9 @@ def filter_labels(
         check_ready(workspace, source)
         fitted = fit(workspace, source, config, engine, report, learned_from=learned_from)
         capped = {} if learned_from else find_capped(source, config.max_per_group)
+        manifest = running.binding(STAGES["filter"], config, fitted.located)
         origin = {**fitted.origin, "ontology": ontology_of(source).to_mapping()}
-        manifest = replace(asked(config, fitted.located), origin=origin)
+        manifest = replace(manifest, origin=origin)
         wanted = _wanted(source, fitted, capped)
         update = workspace.plan_update(
             "filter", bound_to(manifest, source), wanted, overwrite=overwrite
@@ -126,12 +123,6 @@ def filter_labels(
         return StageResult(layer, sum(task.images for task in tasks))
 
 
-def asked(config: FilterConfig, located: Mapping[str, Located]) -> Manifest:
-    """Return what binds the layer `filter` that is asked for, by embedder and its model."""
-    model = {name: f"{at.name} {at.revision}" for name, at in located.items()} or None
-    return Manifest(stage="filter", settings=config.settings(), model=model)
-
-
 def source_of(workspace: Workspace, config: FilterConfig, name: str | None) -> Layer:
     """Return the layer that is filtered: that of the name, or the newest.
 
@@ -140,11 +131,27 @@ def source_of(workspace: Workspace, config: FilterConfig, name: str | None) -> L
         UsageError: it cannot be filtered, or not so.
     """
     active(config)
-    source = workspace.require(name) if name else workspace.newest(SOURCES)
-    if source.name == "filter":
-        raise UsageError("filter/ cannot be made from itself", hint="use --from refine or detect")
+    source = running.source_of(STAGES["filter"], workspace, name)
     check_classes(config, ontology_of(source))
     return source
+
+
+def check(config: FilterConfig, pipeline: PipelineConfig) -> None:
+    """See that the rules fit each other and the classes.
+
+    Raises:
+        UsageError: they do not.
+    """
+    active(config)
+    check_classes(config, pipeline.detect.resolve_ontology())
+
+
+def embedders(
+    config: FilterConfig, ontology: Ontology, models: Mapping[str, Located], device: str
+) -> Iterator[tuple[str, Embed]]:
+    """Make the embedders, by name, to be timed; beside them the rules take next to no time."""
+    for name, located in models.items():
+        yield name, Embed(located, config.context, device)
 
 
 def check_classes(config: FilterConfig, ontology: Ontology) -> None:

@@ -8,10 +8,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from autolabel.config import EngineConfig, FilterConfig
-from autolabel.stages.filter.fit import TASKS, Fitted, fit, read_joined
+from autolabel.stages.filter.fit import Fitted, fit, read_joined
 from autolabel.stages.filter.rules import GROUP, active
 from autolabel.stages.filter.stage import Filter, find_capped, source_of
 from autolabel.stages.running import Reporter, check_ready, silent
+from autolabel.stages.table import STAGES
 from autolabel.store import Layer, Workspace
 from autolabel.types import Record
 
@@ -48,7 +49,7 @@ def try_rules(
         AutolabelError: as `filter_labels`.
     """
     source = source_of(workspace, config, from_layer)
-    writes = any(getattr(config, name) for name in TASKS)
+    writes = bool(STAGES["filter"].models_of(config))
     with workspace.lock() if writes else nullcontext():
         check_ready(workspace, source)
         return _try(source, config, fit(workspace, source, config, engine, report, on_trial=True))

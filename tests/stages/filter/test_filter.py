@@ -21,7 +21,7 @@ from autolabel.ops.masks import areas as mask_areas
 from autolabel.stages import filter as filtering
 from autolabel.stages.embed import Embed
 from autolabel.stages.ingest import ingest
-from autolabel.stages.refine import refine
+from autolabel.stages.table import STAGES
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import EXCLUDED, Objects
 from tests.conftest import Run, make_photos
@@ -382,9 +382,11 @@ def test_masks_are_filtered_and_kept(
     workspace: Workspace, random_segmenter: Path, clip: str
 ) -> None:
     """`filter` reads what `refine` made: masks stay, and can be a reason of their own."""
-    refined = refine(
-        workspace, RefineConfig(model=str(random_segmenter), box_margin=0.0), ENGINE
-    ).layer
+    refined = (
+        STAGES["refine"]
+        .run(workspace, RefineConfig(model=str(random_segmenter), box_margin=0.0), ENGINE)
+        .layer
+    )
     config = FilterConfig(clip=clip, clip_score=0.2, mask_fill=0.6)
     done = filtering.filter_labels(workspace, config, ENGINE)
     assert done.layer.manifest.source is not None

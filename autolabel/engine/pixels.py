@@ -1,4 +1,4 @@
-"""What every stage that looks at pixels does to prepare a record."""
+"""Reading the pixels of records for the stages that ask for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALIKE = 16
 
 
 def with_pixels(record: Record, source_root: Path) -> Record:
-    """The record with its upright pixels.
+    """Return the record with its upright pixels.
 
     Raises:
         ImageError: the file is gone, cannot be read, or is not the one that was ingested.
@@ -26,7 +26,7 @@ def with_pixels(record: Record, source_root: Path) -> Record:
 
 
 def photos_gone(root: Path, what: str) -> AutolabelError:
-    """The error for photos that are away as a whole."""
+    """Return the error for photos that are away as a whole."""
     return AutolabelError(
         f"the photos in {root} cannot be read: {what}",
         hint="bring them back, or say where they are now: --source-root DIR",
@@ -34,7 +34,7 @@ def photos_gone(root: Path, what: str) -> AutolabelError:
 
 
 class Watch:
-    """Tells a photo that cannot be read from a folder that is away; one for a stage.
+    """Tell a photo that cannot be read from a folder that is away; one for a stage.
 
     Args:
         root: folder of the photos.
@@ -64,8 +64,8 @@ class Watch:
                 raise photos_gone(self.root, f"{ALIKE} in a row: {error}")
 
 
-class Photos:
-    """Reads the pixels of records; see `Watch` for when it stops.
+class PixelReader:
+    """Read the pixels of records; see `Watch` for when it stops.
 
     Args:
         root: folder that uris are relative to.
@@ -76,7 +76,7 @@ class Photos:
         self._watch = Watch(root)
 
     def read(self, record: Record) -> Record:
-        """The record with its upright pixels.
+        """Return the record with its upright pixels.
 
         Raises:
             ImageError: as `with_pixels`.
