@@ -15,6 +15,7 @@ from PIL import Image
 from autolabel.config import EngineConfig, IngestConfig, TrainConfig
 from autolabel.ontology import Ontology
 from autolabel.ops.masks import encode
+from autolabel.stages.ingest import ingest
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 
@@ -129,10 +130,10 @@ def labelled(
 ) -> tuple[Workspace, Layer]:
     """A workspace of these photos with a layer of labels, as `detect` leaves one."""
     workspace = Workspace(home)
-    ingest = IngestConfig(
+    config = IngestConfig(
         source=tuple(map(str, photos)), holdout=tuple(map(str, holdout)), near_bits=near_bits
     )
-    images = ingest(workspace, ingest, CPU).layer
+    images = ingest(workspace, config, CPU).layer
     return workspace, relabel(workspace, images, label)
 
 
