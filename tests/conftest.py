@@ -229,6 +229,4 @@ def zygote() -> Iterator[Zygote]:
     """Runs commands in processes of their own that can be killed."""
     one = Zygote()
     yield one
-    one.stdin.close()
-    one.process.wait()
-    one.stdout.close()
+    one.close()

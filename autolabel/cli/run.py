@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from autolabel.cli import show
 from autolabel.cli.show_evaluation import evaluation
@@ -24,8 +25,9 @@ from autolabel.config import (
 from autolabel.datasets.export import export, is_current
 from autolabel.datasets.ground_truth import read_hand_labels
 from autolabel.engine.base import Progress
+from autolabel.errors import AutolabelError
 from autolabel.evaluate import compare
-from autolabel.metrics.result import Evaluation
+from autolabel.metrics.result import RESULT, Evaluation
 from autolabel.pipeline import checks
 from autolabel.pipeline.plan import plan
 from autolabel.report import ReportResult, write_report
@@ -46,18 +48,20 @@ def measure(
     *,
     newest: str | None = None,
     allow_unfinished: bool = False,
-) -> tuple[Evaluation, Labels]:
-    """Measure labels and students."""
+) -> dict[str, Any]:
+    """Measure labels and students; the result says which images the labels lack."""
     truth = read_hand_labels(Path(config.truth))  # a typo in it comes before all else
     named = config.layer or newest
     found = labels(workspace, named, allow_unfinished=allow_unfinished, flag="--layer")
     result = compare(workspace, truth, config, engine, report, newest=newest, say=show.message)
-    return result, found
-
-
-def evaluation_data(result: Evaluation, found: Labels) -> dict[str, Any]:
-    """What `evaluate --json` prints: the result, and which images the labels lack."""
-    return {**result.as_json(), **found.counts()}
+    try:
+        Evaluation.model_validate(result)  # an earlier one may have been changed by something else
+    except ValidationError:
+        raise AutolabelError(
+            f"{workspace.path / RESULT} is damaged",
+            hint="delete it, and run the same command again",
+        ) from None
+    return {**result, **found.counts()}
 
 
 @dataclass(frozen=True)
@@ -177,12 +181,12 @@ def _train(call: _Call) -> Any:
 def _evaluate(call: _Call) -> Any:
     config = call.config
     assert config.evaluate is not None  # it is among the steps
-    result, found = measure(
+    result = measure(
         call.workspace, config.evaluate, config.engine, call.report, newest=call.newest
     )
     if not call.as_json:
-        evaluation(result)
-    return evaluation_data(result, found)
+        evaluation(result, as_json=False)
+    return result
 
 
 def _report(call: _Call) -> Any:

@@ -34,14 +34,12 @@ class StageRun:
     """One stage, as its layer's manifest tells.
 
     Attributes:
-        labels: whether the layer holds labels.
         changed: option -> value, where it is not the default.
         settings: every setting that shaped the layer.
     """
 
     layer: str
     stage: str
-    labels: bool
     version: str
     models: tuple[Model, ...]
     changed: dict[str, Any]
@@ -64,8 +62,7 @@ def changes_elsewhere(
     """
     for layer in reversed(workspace.ancestry(newest)):
         other, manifest = elsewhere.layer(layer.name), layer.manifest
-        entry = STAGES.get(manifest.stage)
-        if entry is None or not entry.reads or not other.exists:
+        if manifest.stage == "ingest" or manifest.stage not in STAGES or not other.exists:
             continue
         if changed := other.manifest.changes_to(manifest):
             yield changed
@@ -78,7 +75,6 @@ def _run(layer: Layer, manifest: Manifest) -> StageRun:
     return StageRun(
         layer=layer.name,
         stage=manifest.stage,
-        labels=STAGES[manifest.stage].labels,
         version=manifest.version,
         models=tuple(_models(manifest)),
         changed=changed,

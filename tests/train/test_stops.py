@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from errno import ENOSPC
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,72 +18,27 @@ from autolabel.store import Layer, Workspace, write_atomic
 from autolabel.train import load_student, train
 from autolabel.train.folder import BEST, LAST, STATE, is_complete, write_metrics
 from autolabel.types import Objects
+from tests.crash import Watch, tear, watched
 from tests.train.conftest import CPU, ONTOLOGY, box_of, draw_photos, labelled, recipe, with_mask
 
 FITNESS = (0.2, 0.6, 0.4)
 """Of each epoch; the second is the best, so that the last one does not happen to be right."""
 
-CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.link")
 KILLED = 9
 Made = tuple[Workspace, Layer]
 
 
-class Watch:
-    """Counts what this process does to a folder, and stops it at one of those things.
-
-    Args:
-        folder: what lies elsewhere does not count.
-        at: the number, from 1, of the change before which `act` is called; 0 only counts.
-        act: stops the process, or raises.
-    """
-
-    def __init__(self, folder: Path, at: int = 0, act: Callable[[int], None] | None = None) -> None:
-        self.folder, self.at, self.act, self.count = str(folder), at, act, 0
-
-    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event in CHANGES or (event == "open" and _writes(arguments)):
-            paths = [os.fsdecode(a) for a in arguments if isinstance(a, str | bytes | os.PathLike)]
-            if any(path.startswith(self.folder) for path in paths):
-                self.count += 1
-                if self.act is not None and self.at and self.count >= self.at:
-                    self.act(self.count - self.at)
-
-
-def _writes(arguments: tuple[Any, ...]) -> bool:
-    flags = arguments[2]
-    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
-
-
-_watching: list[Watch] = []
-"""An audit hook stays for ever; this is whom the one of the tests asks."""
-
-
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    for watch in _watching:
-        watch(event, arguments)
-
-
-@contextmanager
-def watched(watch: Watch) -> Iterator[Watch]:
-    if _audit not in _installed:
-        sys.addaudithook(_audit)
-        _installed.append(_audit)
-    _watching.append(watch)
-    try:
-        yield watch
-    finally:
-        _watching.remove(watch)
-
-
-_installed: list[Any] = []
-
-
 def killed(learn: Callable[[], Any], folder: Path, at: int) -> int:
     """Run it in a process that ends by itself before the `at`-th change; its exit status."""
+
+    def die(_: int) -> None:
+        tear(watch)
+        os._exit(KILLED)
+
     pid = os.fork()
     if not pid:
         try:
-            with watched(Watch(folder, at, lambda _: os._exit(KILLED))):
+            with watched(Watch(folder, at, die)) as watch:
                 learn()
         except BaseException:  # the child must never go on as a test
             os._exit(1)

@@ -1,4 +1,4 @@
-"""Which image of a layer is which hand-labelled image."""
+"""Which image of a layer is which hand-labelled image, and which class is which."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from autolabel.datasets.ground_truth import GroundTruth, GroundTruthImage
-from autolabel.metrics.evaluation_set import Unmatched
 from autolabel.types import LEAK, Record
 
 Pair = tuple[Record, GroundTruthImage]
@@ -23,12 +22,20 @@ _KEYS: tuple[_Key, ...] = tuple(
 
 
 @dataclass(frozen=True)
-class TruthMatch:
-    """The images that can be measured.
+class Unmatched:
+    """A hand-labelled image that cannot be compared, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Match:
+    """The images that can be compared.
 
     Attributes:
         pairs: an image of the layer and the same image in the hand labels, in their order.
-        unmatched: hand-labelled images that cannot be.
+        unmatched: hand-labelled images that are not compared.
         without_truth: how many usable images of the layer nobody labelled by hand.
     """
 
@@ -37,7 +44,7 @@ class TruthMatch:
     without_truth: int
 
 
-def match_truth(records: Iterable[Record], truth: GroundTruth) -> TruthMatch:
+def match_truth(records: Iterable[Record], truth: GroundTruth) -> Match:
     """Find each hand-labelled image among the usable images of a layer.
 
     By the bytes first; then, for images whose bytes are in neither, by path, file name and name
@@ -66,7 +73,7 @@ def match_truth(records: Iterable[Record], truth: GroundTruth) -> TruthMatch:
         else:
             unmatched.append(Unmatched(image.name, reason))
     compared = {id(record) for record, _ in pairs}
-    return TruthMatch(pairs, unmatched, sum(id(record) not in compared for record in usable))
+    return Match(pairs, unmatched, sum(id(record) not in compared for record in usable))
 
 
 def _by_content(usable: list[Record], images: tuple[GroundTruthImage, ...]) -> dict[int, Record]:
