@@ -74,6 +74,7 @@ class _Call:
         report: called when work begins.
         newest: the layer of labels that the pipeline ends with.
         as_json: whether tables stay away from standard output.
+        hand: the hand labels that it names.
     """
 
     config: PipelineConfig
@@ -81,6 +82,7 @@ class _Call:
     report: Reporter
     newest: str
     as_json: bool
+    hand: checks.HandLabels
 
 
 def run_pipeline(
@@ -95,9 +97,10 @@ def run_pipeline(
     What can be checked is checked before the first one.
     """
     steps = checks.named(config, until)
-    checks.check(config, steps)
+    hand = checks.HandLabels(config)
+    checks.check(config, steps, hand)
     workspace = Workspace(Path(config.workspace))
-    call = _Call(config, workspace, report, checks.last_labels(config), as_json)
+    call = _Call(config, workspace, report, checks.last_labels(config), as_json, hand)
     results = {step: _STEPS[step](call) for step in steps}
     if as_json:
         show.data({"workspace": str(workspace.path), "steps": results})
@@ -106,8 +109,9 @@ def run_pipeline(
 def plan_pipeline(config: PipelineConfig, *, until: str | None = None, as_json: bool) -> None:
     """Show what `run_pipeline` would do, and why."""
     steps = checks.named(config, until)
-    missing = checks.check(config, steps, fetch=False)
-    planned(plan(config, steps, missing), as_json)
+    hand = checks.HandLabels(config)
+    missing = checks.check(config, steps, hand, fetch=False)
+    planned(plan(config, steps, hand, missing), as_json)
 
 
 def _ingest(call: _Call) -> Any:
@@ -172,7 +176,7 @@ def _one_export(call: _Call, one: ExportConfig) -> dict[str, Any]:
 
 
 def _train(call: _Call) -> Any:
-    recipe = checks.recipe_of(call.config)
+    recipe = checks.recipe_of(call.config, call.hand)
     done, _ = train_student(call.workspace, recipe, call.config.engine, call.report, overwrite=True)
     show.trained(done, as_json=False)
     return show.plain(done)

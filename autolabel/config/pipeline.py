@@ -48,8 +48,15 @@ STEPS = tuple(name for name in PipelineConfig.model_fields if name not in ("work
 """What a run does, in its order."""
 
 
-def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
+def load_pipeline(
+    path: Path, overrides: Sequence[str] = (), model: type[PipelineConfig] = PipelineConfig
+) -> PipelineConfig:
     """Read a pipeline file and apply ``stage.key=value`` overrides.
+
+    Args:
+        path: the file.
+        overrides: what is other than in the file.
+        model: what the file may hold; `autolabel.pipeline.file.load` adds the plugins' stages.
 
     Raises:
         AutolabelError: the file cannot be read.
@@ -66,7 +73,7 @@ def load_pipeline(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
         data = _moved(data, data.get("workspace"), moved[-1])
     for key, value in pairs:
         _assign(data, key.split("."), value)
-    return build(PipelineConfig, data, flags=False)
+    return build(model, data, flags=False)
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -10,12 +11,13 @@ from pathlib import Path
 from autolabel import registry
 from autolabel.config import STEPS, PipelineConfig, TrainConfig
 from autolabel.datasets.export import check_place
-from autolabel.datasets.ground_truth import read_hand_labels
+from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
 from autolabel.errors import UsageError
 from autolabel.registry import hub
 from autolabel.stages.table import STAGES, StageEntry
 from autolabel.store import not_writable
 from autolabel.train import check_student, folder_of, is_complete
+from autolabel.train.choose import apart_from
 
 
 def named(config: PipelineConfig, until: str | None = None) -> list[str]:
@@ -56,7 +58,32 @@ def source_in(config: PipelineConfig, entry: StageEntry) -> str:
     return entry.first_of(made_by(config)) or entry.reads[0]
 
 
-def recipe_of(config: PipelineConfig) -> TrainConfig:
+class HandLabels:
+    """The hand labels that a pipeline file names, each read once, when it is needed.
+
+    Args:
+        config: the pipeline.
+
+    Raises:
+        AutolabelError: on reading, they cannot be read.
+    """
+
+    def __init__(self, config: PipelineConfig) -> None:
+        self._named = config.evaluate
+
+    @functools.cached_property
+    def truth(self) -> GroundTruth | None:
+        """What is measured against; None where nothing is."""
+        return read_hand_labels(Path(self._named.truth)) if self._named else None
+
+    @functools.cached_property
+    def reference(self) -> GroundTruth | None:
+        """What a student learns from to compare with, where that is asked for."""
+        named = self._named.reference if self._named else None
+        return read_hand_labels(Path(named)) if named else None
+
+
+def recipe_of(config: PipelineConfig, hand: HandLabels) -> TrainConfig:
     """Return the training that the file asks for, on its own labels, kept from measured photos.
 
     Raises:
@@ -64,10 +91,7 @@ def recipe_of(config: PipelineConfig) -> TrainConfig:
     """
     recipe = config.train or TrainConfig()
     recipe = recipe.model_copy(update={"from_layer": recipe.from_layer or last_labels(config)})
-    if config.evaluate is None or recipe.holdout:
-        return recipe
-    photos = [image.path for image in read_hand_labels(Path(config.evaluate.truth)).records]
-    return recipe.model_copy(update={"holdout": tuple(str(p) for p in photos if p is not None)})
+    return recipe if hand.truth is None else apart_from(recipe, hand.truth)
 
 
 def models(config: PipelineConfig, steps: Collection[str]) -> list[tuple[str, str]]:
@@ -80,12 +104,15 @@ def models(config: PipelineConfig, steps: Collection[str]) -> list[tuple[str, st
     ]
 
 
-def check(config: PipelineConfig, steps: Sequence[str], *, fetch: bool = True) -> list[str]:
+def check(
+    config: PipelineConfig, steps: Sequence[str], hand: HandLabels, *, fetch: bool = True
+) -> list[str]:
     """See that every step can begin: photos, prompts, models, student, truth, places to write.
 
     Args:
         config: the pipeline.
         steps: those that will run, in their order.
+        hand: the hand labels that it names.
         fetch: whether models that are not on this machine are fetched now.
 
     Returns:
@@ -98,7 +125,7 @@ def check(config: PipelineConfig, steps: Sequence[str], *, fetch: bool = True) -
         if step in STAGES:
             STAGES[step].check(getattr(config, step), config)
         else:
-            _TESTS[step](config)
+            _TESTS[step](config, hand)
     _check_writable(Path(config.workspace))
     missing = []
     for task, name in models(config, steps):
@@ -109,7 +136,7 @@ def check(config: PipelineConfig, steps: Sequence[str], *, fetch: bool = True) -
     return missing
 
 
-def _export(config: PipelineConfig) -> None:
+def _export(config: PipelineConfig, hand: HandLabels) -> None:
     places: set[Path] = set()
     for one in config.export:
         out = Path(one.out)
@@ -120,20 +147,17 @@ def _export(config: PipelineConfig) -> None:
         _check_writable(out)
 
 
-def _train(config: PipelineConfig) -> None:
+def _train(config: PipelineConfig, hand: HandLabels) -> None:
     assert config.train is not None  # it is among the steps
     if not is_complete(folder_of(Path(config.workspace), config.train)):  # it takes seconds to load
         check_student(config.train)
 
 
-def _evaluate(config: PipelineConfig) -> None:
-    assert config.evaluate is not None  # it is among the steps
-    for path in (config.evaluate.truth, config.evaluate.reference):
-        if path is not None:
-            read_hand_labels(Path(path))
+def _evaluate(config: PipelineConfig, hand: HandLabels) -> None:
+    _ = hand.truth, hand.reference  # reading them finds what is wrong
 
 
-def _report(config: PipelineConfig) -> None:
+def _report(config: PipelineConfig, hand: HandLabels) -> None:
     assert config.report is not None  # it is among the steps
     if config.report.out:
         out = Path(config.report.out)
@@ -142,7 +166,7 @@ def _report(config: PipelineConfig) -> None:
         _check_writable(out.parent)
 
 
-_TESTS: Mapping[str, Callable[[PipelineConfig], None]] = {
+_TESTS: Mapping[str, Callable[[PipelineConfig, HandLabels], None]] = {
     "export": _export,
     "train": _train,
     "evaluate": _evaluate,

@@ -12,7 +12,7 @@ from autolabel.config import ExportConfig, PipelineConfig, ReportConfig, TrainCo
 from autolabel.datasets import export
 from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
-from autolabel.pipeline.checks import last_labels, recipe_of, source_in
+from autolabel.pipeline.checks import HandLabels, last_labels, recipe_of, source_in
 from autolabel.stages.history import ontology_of
 from autolabel.stages.scan import new_photos
 from autolabel.stages.table import STAGES, StageEntry
@@ -41,26 +41,31 @@ class Planned:
 
 
 def plan(
-    config: PipelineConfig, steps: Sequence[str], missing: Sequence[str] = ()
+    config: PipelineConfig,
+    steps: Sequence[str],
+    hand: HandLabels,
+    missing: Sequence[str] = (),
 ) -> list[Planned]:
     """What `run` would do.
 
     Args:
         config: the pipeline; `autolabel.pipeline.checks.check` has found nothing wrong with it.
         steps: those that would run.
+        hand: the hand labels that it names.
         missing: models that are not on this machine.
 
     Raises:
         AutolabelError: a layer is damaged, or photos cannot be read.
     """
-    return _Plan(config, missing).steps(steps)
+    return _Plan(config, hand, missing).steps(steps)
 
 
 class _Plan:
     """Goes through the steps in order, and remembers what changes on the way."""
 
-    def __init__(self, config: PipelineConfig, missing: Sequence[str]) -> None:
+    def __init__(self, config: PipelineConfig, hand: HandLabels, missing: Sequence[str]) -> None:
         self.config = config
+        self.hand = hand
         self.missing = set(missing)
         self.workspace = Workspace(Path(config.workspace))
         self.last = last_labels(config)
@@ -131,7 +136,7 @@ class _Plan:
         return self._product(name, one.from_layer, Path(one.out).exists(), partial(_exported, one))
 
     def _train(self) -> Planned:
-        recipe = recipe_of(self.config)
+        recipe = recipe_of(self.config, self.hand)
         folder = train.folder_of(self.workspace.path, recipe)
         current = partial(_trained, recipe)
         planned = self._product("train", recipe.from_layer, folder.exists(), current)

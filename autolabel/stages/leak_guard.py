@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from autolabel.config import EngineConfig
@@ -14,6 +14,7 @@ from autolabel.engine import local
 from autolabel.engine.base import Stage
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import content_id, read_bytes
+from autolabel.stages.present import stamp_of
 from autolabel.stages.repeats import GUARD, NEAR_HELD_OUT, Mark
 from autolabel.stages.running import Reporter, derive, silent
 from autolabel.store import Layer, Manifest, Workspace
@@ -53,11 +54,17 @@ def content_key(paths: Iterable[Path]) -> str:
 
 def _content(path: Path) -> str:
     try:
-        return content_id(read_bytes(path))
+        return _content_of(path, tuple(stamp_of(path) or ()))
     except ValueError as e:
         raise AutolabelError(
             f"held-out photo {path} {e}", hint="mend or remove it; the leak guard needs them all"
         ) from e
+
+
+@lru_cache(maxsize=100_000)
+def _content_of(path: Path, stamp: tuple[int, ...]) -> str:
+    """The id of a file's bytes, read once: checks, ingest and training all ask for it."""
+    return content_id(read_bytes(path))
 
 
 def look(

@@ -60,7 +60,7 @@ class KnownPhotos:
     def is_new(self, path: Path) -> bool:
         """Whether a file is unknown, or has bytes that its rows do not have."""
         uri = to_uri(path, self.root)
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         when, ids = self.known.get(uri, (_NEVER, set()))
         if uri in self.known and when != _NEVER and stamp is not None:
             known = self._stamps.get(uri)
@@ -135,8 +135,8 @@ def _marked(records: Iterable[Record], marks: dict[int, str]) -> Iterable[Record
             yield replace(record, split=POOL, note=None)
 
 
-def _stamp(path: Path) -> list[int] | None:
-    """Size, time of writing and time of change (which `cp -p` cannot set back), in nanoseconds."""
+def stamp_of(path: Path) -> list[int] | None:
+    """Return size, time of writing and time of change (which `cp -p` leaves), in nanoseconds."""
     try:
         seen = path.stat()
     except (OSError, ValueError):

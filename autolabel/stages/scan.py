@@ -20,7 +20,7 @@ from autolabel.errors import UsageError
 from autolabel.ops.hashes import dihedral_hashes, phash
 from autolabel.ops.images import ImageError, content_id, decoded, read_bytes
 from autolabel.sources import common_root, find_images, from_uri, to_uri
-from autolabel.stages.present import KnownPhotos
+from autolabel.stages.present import KnownPhotos, stamp_of
 from autolabel.stages.running import Reporter, run_stage
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.store.validate import outside
@@ -56,12 +56,8 @@ class Scan:
         return seen
 
     def stamp(self, record: Record) -> list[int]:
-        """Size, time of writing and time of change of the file, in bytes and nanoseconds."""
-        try:
-            seen = from_uri(record.uri, self.source_root).stat()
-        except (OSError, ValueError):
-            return []
-        return [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
+        """Return the file's `stamp_of`; nothing where it is gone."""
+        return stamp_of(from_uri(record.uri, self.source_root)) or []
 
     def held_out(self, record: Record) -> list[Record]:
         """The record of a held-out photo, then seven more that differ in `phash` alone.

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from autolabel.config import EngineConfig, TrainConfig
+from autolabel.datasets.ground_truth import GroundTruth
 from autolabel.stages import leak_guard as guard
 from autolabel.stages.running import existing_root
 from autolabel.store import Layer, Workspace
@@ -41,6 +42,15 @@ class ChosenLayer(Layer):
         """Hash of the labels and of what is put aside."""
         aside = "".join(sorted(f"{image_id}={why}\n" for image_id, why in self.aside.items()))
         return hashlib.sha256(f"{super().fingerprint()}\n{aside}".encode()).hexdigest()
+
+
+def apart_from(recipe: TrainConfig, truth: GroundTruth) -> TrainConfig:
+    """Return a recipe that learns from no photo of some hand labels, nor from what was made of one.
+
+    Photos that the recipe holds out already are left as they are.
+    """
+    photos = tuple(str(image.path) for image in truth.records if image.path is not None)
+    return recipe if recipe.holdout else recipe.model_copy(update={"holdout": photos})
 
 
 def choose(
