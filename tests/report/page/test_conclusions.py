@@ -61,7 +61,7 @@ def test_truth_without_a_class(tmp_path: Path) -> None:
     assert "1 photo with hand labels could not be compared: not in the layer." in page.text
 
 
-def test_a_twin_on_hand_labels(full: Workspace) -> None:
+def test_a_hand_label_baseline(full: Workspace) -> None:
     result = json.loads((full.path / "evaluate/result.json").read_text())["result"]
     share = {"ap50": {"value": 0.97, "interval": [0.94, 1.01]}, "ap": None}
     reference = {"of": "tiny", "minus": "tiny on hand labels", "images": 3, "share": share}
