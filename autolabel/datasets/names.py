@@ -26,6 +26,20 @@ def tidy_stem(stem: str) -> str:
     return ("_" + text if _RESERVED.match(text) else text) or "image"
 
 
+def plain_name(text: str, by: str = "_", longest: int = 255) -> str:
+    """Return a name of letters, digits, ``_``, ``-`` and ``.`` alone, for what is named by people.
+
+    Args:
+        text: as it was given.
+        by: what stands for each run of other characters.
+        longest: bytes that it may take.
+
+    >>> plain_name("red blood/cell", "-")
+    'red-blood-cell'
+    """
+    return re.sub(r"[^\w.-]+", by, text).encode()[:longest].decode("utf-8", "ignore")
+
+
 def unique_stems(stems: Mapping[str, str]) -> dict[str, str]:
     """Return a file name for each image id: its tidy stem, with the id where two would be equal.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autolabel.config import EngineConfig, EvaluateConfig
+from autolabel.datasets.names import plain_name
 from autolabel.errors import AutolabelError, UsageError, suggest
 from autolabel.ontology import Ontology
 from autolabel.registry.checksums import sha256_of
@@ -125,7 +125,7 @@ def _unfinished(entrant: Entrant) -> str:
 
 def _safe(name: str) -> str:
     """A name that can be a folder, and that no layer of labels has."""
-    plain = re.sub(r"[^\w.-]+", "-", name).strip(".-") or STUDENT
+    plain = plain_name(name, "-").strip(".-") or STUDENT
     return f"{plain}-{STUDENT}" if plain in _RESERVED else plain
 
 

@@ -20,7 +20,7 @@ from autolabel.store import Layer
 from autolabel.types import POOL
 
 _OBJECT = "objects.list.element."
-_COLUMNS = ("uri", "split", "error", *(f"{_OBJECT}{name}" for name in ("label", "keep", "reason")))
+_READ = ("uri", "split", "error", *(f"{_OBJECT}{name}" for name in ("label", "keep", "reason")))
 _MOST_ERRORS = 100
 _MOST_FAILED = 200
 
@@ -86,9 +86,9 @@ def layer_statistics(layer: Layer, *, crops: int, images: int) -> LayerStatistic
     """Count a layer, and draw at most so many labels of each class and rule, and images."""
     total = LayerStatistics()
     for number in layer.shards():
-        table = layer.table(number, list(_COLUMNS)).combine_chunks()
+        table = layer.table(number, list(_READ)).combine_chunks()
         if table.num_rows:
-            shard = _Shard.of(number, table)
+            shard = _Columns.of(number, table)
             draw = np.random.default_rng([0, number])
             _add_errors(total, table)
             _add_labels(total, shard, draw.random(len(shard.rows)), crops)
@@ -97,7 +97,7 @@ def layer_statistics(layer: Layer, *, crops: int, images: int) -> LayerStatistic
 
 
 @dataclass(frozen=True)
-class _Shard:
+class _Columns:
     """The columns of one shard.
 
     Attributes:
@@ -116,7 +116,7 @@ class _Shard:
     rule: Any
 
     @classmethod
-    def of(cls, number: int, table: pa.Table) -> _Shard:
+    def of(cls, number: int, table: pa.Table) -> _Columns:
         objects = table.column("objects").chunk(0)
         flat, lengths = objects.flatten(), objects.value_lengths().fill_null(0).to_numpy()
         usable = pc.and_(pc.equal(table.column("split"), POOL), pc.is_null(table.column("error")))
@@ -149,7 +149,7 @@ def _add_errors(total: LayerStatistics, table: pa.Table) -> None:
         total.errors[error if known else "other"] += 1
 
 
-def _add_labels(total: LayerStatistics, shard: _Shard, draws: Floats, most: int) -> None:
+def _add_labels(total: LayerStatistics, shard: _Columns, draws: Floats, most: int) -> None:
     labels, label_ids = _coded(shard.label)
     rules, rule_ids = _coded(shard.rule)
     for i, label in enumerate(labels):
@@ -166,7 +166,7 @@ def _add_labels(total: LayerStatistics, shard: _Shard, draws: Floats, most: int)
         _merge(total.shown, (rule, ""), shard.samples(mine, draws, most), most)
 
 
-def _add_images(total: LayerStatistics, shard: _Shard, draws: Floats, most: int) -> None:
+def _add_images(total: LayerStatistics, shard: _Columns, draws: Floats, most: int) -> None:
     kept = np.bincount(shard.rows[shard.keep], minlength=len(shard.usable))
     total.images += len(shard.usable)
     total.usable += int(shard.usable.sum())

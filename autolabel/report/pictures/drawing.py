@@ -88,7 +88,7 @@ def masks_of(
     return scaled
 
 
-def pixels_of(record: Record, source_root: Path) -> Pixels:
+def read_photo(record: Record, source_root: Path) -> Pixels:
     """Read the picture of a record, RGB, uint8 (height, width, 3).
 
     Raises:

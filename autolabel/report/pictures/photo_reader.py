@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autolabel.errors import AutolabelError
-from autolabel.report.pictures.drawing import Pixels, pixels_of
+from autolabel.report.pictures.drawing import Pixels, read_photo
 from autolabel.report.pictures.scenes import Canvas
 from autolabel.sources import from_uri
 from autolabel.types import Record
@@ -40,7 +40,7 @@ class PhotoReader:
         """Return a photo, RGB, uint8 (height, width, 3), or None if it is gone."""
         if record.uri not in self._kept and record.uri not in self.gone:
             try:
-                read = pixels_of(record, self.root)
+                read = read_photo(record, self.root)
             except AutolabelError as e:
                 self.gone[record.uri] = e.message
                 return None

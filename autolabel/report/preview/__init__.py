@@ -11,7 +11,7 @@ from autolabel.ontology import Ontology
 from autolabel.report.pictures.photo_reader import PhotoReader
 from autolabel.report.preview.draw import draw_image, draw_sheet
 from autolabel.report.preview.folder import image_file, save_pictures, sheet_files
-from autolabel.report.preview.selection import select
+from autolabel.report.preview.selection import select_labels
 from autolabel.store import Layer
 
 __all__ = ["PreviewResult", "preview"]
@@ -61,7 +61,7 @@ def preview(
         raise AutolabelError(f"{out} is not a folder", hint="name another one with --out")
     classes = [only] if only else list(ontology.names)
     photos = PhotoReader(source_root)
-    shown = select(layer, photos, classes, rejected=rejected, images=images)
+    shown = select_labels(layer, photos, classes, rejected=rejected, images=images)
     if not shown.labels:
         raise _nothing(layer, photos, rejected)
     pictures = {image_file(r): partial(draw_image, r, classes, photos) for r in shown.images}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from autolabel.datasets.names import plain_name
 from autolabel.sources import from_uri
 from autolabel.sources.marks import PREVIEW, noted_in
 from autolabel.store import not_writable, write_atomic
@@ -90,6 +91,4 @@ def sheet_files(names: Sequence[str]) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    """Return a name that every file system takes."""
-    text = re.sub(r"[^\w.-]+", "_", name).encode()[:_LONGEST].decode("utf-8", "ignore")
-    return text or "_"
+    return plain_name(name, longest=_LONGEST) or "_"

@@ -38,7 +38,7 @@ class Selection:
         return sum(map(len, self.labels.values())) - self.kept
 
 
-def select(
+def select_labels(
     layer: Layer, photos: PhotoReader, classes: Sequence[str], *, rejected: bool, images: int
 ) -> Selection:
     """Look through a layer.
