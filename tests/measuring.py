@@ -11,7 +11,10 @@ import numpy as np
 
 from autolabel.config import EvaluateConfig
 from autolabel.datasets.ground_truth import GroundTruth, GroundTruthImage
-from autolabel.metrics import draw, line_up, measure
+from autolabel.evaluate.photos import find_evaluation_set
+from autolabel.metrics.bootstrap import draw
+from autolabel.metrics.measure import measure
+from autolabel.metrics.result import EntryFigures
 from autolabel.ontology import Ontology
 from autolabel.types import Objects, Record
 
@@ -50,19 +53,17 @@ def evaluate(
     records: Sequence[Record], truth: GroundTruth, ontology: Ontology, config: EvaluateConfig
 ) -> SimpleNamespace:
     """What `measure` says of one layer, with the photos that it was measured on."""
-    photos, (found,) = line_up([records], truth, ontology, config.class_map)
+    photos, (found,) = find_evaluation_set([records], truth, ontology, config.class_map)
     weights = draw(len(photos.names), config.bootstrap, config.seed)
     measured = measure(
         found, photos, score_threshold=config.score_threshold, iou=config.iou, weights=weights,
         worst=config.worst,
     )  # fmt: skip
-    classes = {n: SimpleNamespace(**c) for n, c in measured.figures["classes"].items()}
-    row = SimpleNamespace(**{**measured.figures, "classes": classes})
-    return SimpleNamespace(row=row, photos=photos, measured=measured)
+    return SimpleNamespace(row=measured.figures, photos=photos, measured=measured)
 
 
-def one(found: Objects, labels: Objects, ignore: Any = None, **values: Any) -> SimpleNamespace:
+def one(found: Objects, labels: Objects, ignore: Any = None, **values: Any) -> EntryFigures:
     """The row of a single image."""
     truth = truth_of(image("a.jpg", labels, ignore=ignore))
-    row: SimpleNamespace = evaluate([record("a.jpg", found)], truth, ONTOLOGY, config(**values)).row
+    row: EntryFigures = evaluate([record("a.jpg", found)], truth, ONTOLOGY, config(**values)).row
     return row

@@ -307,13 +307,16 @@ def evaluate(
     engine: EngineConfig,
 ) -> None:
     """Measure raw boxes, labels and students on the same hand-labelled photos, with intervals."""
-    from autolabel.cli.run import measure
+    from autolabel.cli.run import evaluation_data, measure
     from autolabel.cli.show_evaluation import evaluation
 
     home = existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
-        result = measure(home, config, engine, report, allow_unfinished=allow_unfinished)
-    evaluation(result, json)
+        result, found = measure(home, config, engine, report, allow_unfinished=allow_unfinished)
+    if json:
+        show.data(evaluation_data(result, found))
+    else:
+        evaluation(result)
 
 
 @app.command(epilog=example("report ws --open"))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from autolabel.cli import show
 from autolabel.cli.show_evaluation import evaluation
@@ -25,9 +24,8 @@ from autolabel.config import (
 from autolabel.datasets.export import export, is_current
 from autolabel.datasets.ground_truth import read_hand_labels
 from autolabel.engine.base import Progress
-from autolabel.errors import AutolabelError
 from autolabel.evaluate import compare
-from autolabel.metrics.result import RESULT, Evaluation
+from autolabel.metrics.result import Evaluation
 from autolabel.pipeline import checks
 from autolabel.pipeline.plan import plan
 from autolabel.report import ReportResult, write_report
@@ -48,20 +46,18 @@ def measure(
     *,
     newest: str | None = None,
     allow_unfinished: bool = False,
-) -> dict[str, Any]:
-    """Measure labels and students; the result says which images the labels lack."""
+) -> tuple[Evaluation, Labels]:
+    """Measure labels and students."""
     truth = read_hand_labels(Path(config.truth))  # a typo in it comes before all else
     named = config.layer or newest
     found = labels(workspace, named, allow_unfinished=allow_unfinished, flag="--layer")
     result = compare(workspace, truth, config, engine, report, newest=newest, say=show.message)
-    try:
-        Evaluation.model_validate(result)  # an earlier one may have been changed by something else
-    except ValidationError:
-        raise AutolabelError(
-            f"{workspace.path / RESULT} is damaged",
-            hint="delete it, and run the same command again",
-        ) from None
-    return {**result, **found.counts()}
+    return result, found
+
+
+def evaluation_data(result: Evaluation, found: Labels) -> dict[str, Any]:
+    """What `evaluate --json` prints: the result, and which images the labels lack."""
+    return {**result.as_json(), **found.counts()}
 
 
 @dataclass(frozen=True)
@@ -185,12 +181,12 @@ def _train(call: _Call) -> Any:
 def _evaluate(call: _Call) -> Any:
     config = call.config
     assert config.evaluate is not None  # it is among the steps
-    result = measure(
+    result, found = measure(
         call.workspace, config.evaluate, config.engine, call.report, newest=call.newest
     )
     if not call.as_json:
-        evaluation(result, as_json=False)
-    return result
+        evaluation(result)
+    return evaluation_data(result, found)
 
 
 def _report(call: _Call) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +20,15 @@ from autolabel.cli.screen import (
     stopping,
     table,
 )
+
+if TYPE_CHECKING:
+    from autolabel.datasets.export import Exported
+    from autolabel.report import ReportResult
+    from autolabel.report.preview import PreviewResult
+    from autolabel.stages.filter.trial import Trial
+    from autolabel.stages.ingest import IngestResult
+    from autolabel.stages.running import StageResult
+    from autolabel.train import Trained
 
 __all__ = [
     "Reporter",
@@ -40,17 +49,21 @@ __all__ = [
 ]
 
 
-def stage_done(stage: str, done: Any) -> None:
+def stage_done(stage: str, done: StageResult) -> None:
     """Write a line on what a stage did."""
-    gone = getattr(done, "gone", 0)
-    if not done.images and not gone:
+    from autolabel.stages.ingest import IngestResult
+    from autolabel.stages.table import STAGES
+
+    read = done if isinstance(done, IngestResult) else None  # files, where others read a layer
+    also = _left_out(read) if read else ""
+    if not done.images and not (read and read.gone):
         left = f"; {done.unread} images still cannot be read" if done.unread else ""
-        message(f"{stage}: nothing to do{left}{_guarded(done)}{_left_alone(done, ', ')}")
+        message(f"{stage}: nothing to do{left}{also}")
         return
     counts = done.layer.counts()
     parts = [f"{done.images} images done", f"{counts.images} in {done.layer.name}/"]
     parts += [f"{n} {SPLITS[name]}" for name, n in sorted(counts.splits.items()) if name in SPLITS]
-    if stage != "ingest":
+    if STAGES[stage].labels:
         parts.append(f"{counts.kept} objects")
         if counts.objects > counts.kept:
             parts.append(f"{counts.objects - counts.kept} rejected")
@@ -58,21 +71,19 @@ def stage_done(stage: str, done: Any) -> None:
         parts.append(f"{counts.errors} errors")
     if done.unread:
         parts.append(f"{done.unread} could not be read: the same command tries them again")
-    if ignored := getattr(done, "ignored", 0):
-        parts.append(f"{ignored} other files left alone")
-    message(f"{stage}: {', '.join(parts)}{_guarded(done)}{_left_alone(done, ', ')}")
+    if read and read.ignored:
+        parts.append(f"{read.ignored} other files left alone")
+    message(f"{stage}: {', '.join(parts)}{also}")
 
 
-def _guarded(done: Any) -> str:
-    if not getattr(done, "held_out", 0):
-        return ""
-    near = f", {done.near_held_out} near them" if done.near_held_out else ""
-    return f", {done.held_out} held-out photos{near}"
-
-
-def _left_alone(done: Any, before: str) -> str:
-    ours = getattr(done, "ours", 0)
-    return f"{before}{ours} files that autolabel wrote left alone" if ours else ""
+def _left_out(done: IngestResult) -> str:
+    parts = []
+    if done.held_out:
+        near = f", {done.near_held_out} near them" if done.near_held_out else ""
+        parts.append(f", {done.held_out} held-out photos{near}")
+    if done.ours:
+        parts.append(f", {done.ours} files that autolabel wrote left alone")
+    return "".join(parts)
 
 
 MOST_FILES = 5
@@ -91,7 +102,7 @@ def files_failed(failed: Sequence[tuple[str, str]], workspace: Path) -> None:
 SPLITS = {"leak": "leaks", "duplicate": "duplicates", "excluded": "excluded", "gone": "gone"}
 
 
-def trials(rows: Any, labels: Mapping[str, int], as_json: bool) -> None:
+def trials(rows: Sequence[Trial], labels: Mapping[str, int], as_json: bool) -> None:
     """Show what each rule of the filter would reject, of how many labels, and what is left.
 
     Args:
@@ -120,7 +131,7 @@ def trials(rows: Any, labels: Mapping[str, int], as_json: bool) -> None:
     message("no label was changed")
 
 
-def previewed(done: Any, as_json: bool) -> None:
+def previewed(done: PreviewResult, as_json: bool) -> None:
     """Say what a preview shows."""
     if as_json:
         data(plain(done))
@@ -131,7 +142,7 @@ def previewed(done: Any, as_json: bool) -> None:
     message(f"preview: {len(done.files)} pictures of {counts} -> {done.out}")
 
 
-def reported(done: Any, as_json: bool, **also: int) -> None:
+def reported(done: ReportResult, as_json: bool, **also: int) -> None:
     """Say what a report says, and where it is."""
     if as_json:
         data({"verdict" if k == "conclusions" else k: v for k, v in plain(done).items()} | also)
@@ -145,7 +156,7 @@ def reported(done: Any, as_json: bool, **also: int) -> None:
     message(f"report: {', '.join(parts)} -> {done.out}")
 
 
-def trained(done: Any, as_json: bool, **also: int) -> None:
+def trained(done: Trained, as_json: bool, **also: int) -> None:
     """Say what a student learned from, and where it is."""
     if done.unlearned and done.fresh:
         listed = ", ".join(done.unlearned)
@@ -188,7 +199,7 @@ _LOST = {
 """What an export loses -> how it is said."""
 
 
-def exported(done: Any, as_json: bool, **also: int) -> None:
+def exported(done: Exported, as_json: bool, **also: int) -> None:
     """Say what an export wrote."""
     if as_json:
         data({**plain(done), **also})

@@ -12,23 +12,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from autolabel.config import EngineConfig, EvaluateConfig
 from autolabel.datasets.ground_truth import GroundTruth
 from autolabel.errors import AutolabelError
 from autolabel.evaluate.entries import Call, Field, Say, find_field, known_to
 from autolabel.evaluate.hand_label_baseline import SUFFIX
+from autolabel.evaluate.own_boxes import are_the_same
+from autolabel.evaluate.photos import find_evaluation_set
 from autolabel.evaluate.speed import device_name, time_all
-from autolabel.metrics import (
+from autolabel.metrics.bootstrap import draw
+from autolabel.metrics.evaluation_set import EvaluationSet
+from autolabel.metrics.measure import Measurement, differences, measure, shares
+from autolabel.metrics.result import (
     RESULT,
-    Measured,
-    Photos,
-    differences,
-    draw,
-    line_up,
-    measure,
-    shares,
+    BaselineShare,
+    Difference,
+    EntryResult,
+    Evaluation,
+    Speed,
 )
-from autolabel.metrics.same import are_the_same
 from autolabel.reading import read_json
 from autolabel.stages.history import ontology_of
 from autolabel.stages.running import Reporter, silent
@@ -53,7 +57,7 @@ def compare(
     *,
     newest: str | None = None,
     say: Say = _quiet,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Measure the teacher's boxes, the labels and the students on the same hand-labelled photos.
 
     Photos that were held out are labelled and predicted on aside; what is done is not done again,
@@ -69,10 +73,11 @@ def compare(
         say: called with a line for people.
 
     Returns:
-        The result as JSON values, as in `RESULT`; null for what is not defined.
+        The result, which `RESULT` keeps.
 
     Raises:
-        AutolabelError: photos, classes or models do not fit.
+        AutolabelError: photos, classes or models do not fit, or something else has changed the
+            result that is there.
     """
     if truth.repeated:
         say(f"evaluate: {truth.repeated} of the hand-labelled images are listed again: once counts")
@@ -80,13 +85,13 @@ def compare(
     key = _key(field, config, engine)
     kept = workspace.path / RESULT
     known = _known(kept)
-    if known.get("key") != key:
-        result = _measured(workspace, field, truth, config, engine, say)
-        known = {"key": key, "result": result}
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(kept, json.dumps(known, indent=1, ensure_ascii=False).encode())
-    found: dict[str, Any] = known["result"]
-    return found
+    if known.get("key") == key:
+        return _believed(known.get("result"), kept)
+    result = _measured(workspace, field, truth, config, engine, say)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"key": key, "result": result.as_json()}, indent=1, ensure_ascii=False)
+    write_atomic(kept, text.encode())
+    return result
 
 
 # -- the result -------------------------------------------------------------------------------
@@ -99,10 +104,10 @@ def _measured(
     config: EvaluateConfig,
     engine: EngineConfig,
     say: Say,
-) -> dict[str, Any]:
+) -> Evaluation:
     layers = [row.layer.records() for row in field.rows]
     ontology = ontology_of(field.labels)
-    photos, found = line_up(layers, truth, ontology, known_to(truth, config))
+    photos, found = find_evaluation_set(layers, truth, ontology, known_to(truth, config))
     for row, objects in zip(field.rows, found, strict=True):
         if row.kind in LABELLED and are_the_same(objects, photos):
             raise AutolabelError(
@@ -120,37 +125,37 @@ def _measured(
     }  # fmt: skip
     speed, rates = _speed(field, photos, config, engine, say)
     rows = [
-        {
-            "name": row.name,
-            "kind": row.kind,
-            "layer": row.layer.name,
-            **measured[row.name].figures,
-            "images_per_second": rates.get(row.name),
-        }
+        EntryResult(
+            name=row.name,
+            kind=row.kind,
+            layer=row.layer.name,
+            **dict(measured[row.name].figures),
+            images_per_second=rates.get(row.name),
+        )
         for row in field.rows
     ]
-    return {
-        "truth": config.truth,
-        "images": len(photos.names),
-        "iou": config.iou,
-        "class_map": config.class_map,
-        "bootstrap": config.bootstrap,
-        "classes": list(photos.classes),
-        "classes_without_truth": list(photos.unknown),
-        "without_truth": photos.without_truth,
-        "unmatched": [u.name for u in photos.unmatched],
-        "unmatched_reasons": {u.name: u.reason for u in photos.unmatched},
-        "workspace": field.home.path.relative_to(workspace.path).as_posix(),
-        "device": device_name(engine.device),
-        "rows": rows,
-        "differences": _differences(field, measured),
-        "reference": _reference(field, measured),
-        "speed": speed,
-        "notes": [*field.notes, *_empty(rows)],
-    }
+    return Evaluation(
+        truth=config.truth,
+        images=len(photos.names),
+        iou=config.iou,
+        class_map=config.class_map,
+        bootstrap=config.bootstrap,
+        classes=list(photos.classes),
+        classes_without_truth=list(photos.unknown),
+        without_truth=photos.without_truth,
+        unmatched=[u.name for u in photos.unmatched],
+        unmatched_reasons={u.name: u.reason for u in photos.unmatched},
+        workspace=field.home.path.relative_to(workspace.path).as_posix(),
+        device=device_name(engine.device),
+        rows=rows,
+        differences=_differences(field, measured),
+        reference=_reference(field, measured),
+        speed=speed,
+        notes=[*field.notes, *_empty(rows)],
+    )
 
 
-def _differences(field: Field, measured: Mapping[str, Measured]) -> list[dict[str, Any]]:
+def _differences(field: Field, measured: Mapping[str, Measurement]) -> list[Difference]:
     """Labels minus raw boxes, and each student minus the labels; paired, on the same photos."""
     labelled = [row.name for row in field.rows if row.kind in LABELLED]
     pairs = [(labelled[1], labelled[0])] if len(labelled) > 1 else []
@@ -160,32 +165,32 @@ def _differences(field: Field, measured: Mapping[str, Measured]) -> list[dict[st
     if field.reference is not None:
         pairs.append((field.reference.of.name, f"{field.reference.of.name} {SUFFIX}"))
     return [
-        {
-            "of": of,
-            "minus": minus,
-            "figures": differences(measured[of], measured[minus], DIFFERENCES),
-        }
+        Difference(
+            of=of,
+            minus=minus,
+            figures=differences(measured[of], measured[minus], DIFFERENCES),
+        )
         for of, minus in pairs
     ]
 
 
-def _reference(field: Field, measured: Mapping[str, Measured]) -> dict[str, Any] | None:
+def _reference(field: Field, measured: Mapping[str, Measurement]) -> BaselineShare | None:
     """Which share of the hand-labelled student's figures the auto-labelled one reaches."""
     if field.reference is None:
         return None
     of, minus = field.reference.of.name, f"{field.reference.of.name} {SUFFIX}"
-    return {
-        "of": of,
-        "minus": minus,
-        "share": shares(measured[of], measured[minus], DIFFERENCES),
-        "images": field.reference.images,
-        "possible": field.reference.possible,
-    }
+    return BaselineShare(
+        of=of,
+        minus=minus,
+        share=shares(measured[of], measured[minus], DIFFERENCES),
+        images=field.reference.images,
+        possible=field.reference.possible,
+    )
 
 
 def _speed(
-    field: Field, photos: Photos, config: EvaluateConfig, engine: EngineConfig, say: Say
-) -> tuple[dict[str, Any] | None, dict[str, float]]:
+    field: Field, photos: EvaluationSet, config: EvaluateConfig, engine: EngineConfig, say: Say
+) -> tuple[Speed | None, dict[str, float | None]]:
     """What ``speed`` holds, and images/s by row; nothing without a student to compare with."""
     if not field.students or not config.speed_images:
         return None, {}
@@ -200,7 +205,7 @@ def _speed(
     if timed is None:
         return None, {}
     speed, raw = timed
-    rates = {**speed["students"], field.labels.name: speed["teacher"]}
+    rates = {**speed.students, field.labels.name: speed.teacher}
     if field.labels.name != "detect" and raw is not None:
         rates["detect"] = raw
     if field.reference is not None:  # the same network
@@ -208,15 +213,15 @@ def _speed(
     return speed, rates
 
 
-def _empty(rows: list[dict[str, Any]]) -> list[str]:
+def _empty(rows: list[EntryResult]) -> list[str]:
     """A line for each thing that found nothing, and for hand labels that hold nothing."""
     notes = [
-        f"{row['name']} has nothing at its operating point, score {row['score_threshold']:g}."
+        f"{row.name} has nothing at its operating point, score {row.score_threshold:g}."
         for row in rows
-        if row["classes"] and not any(one["predicted"] for one in row["classes"].values())
+        if row.classes and not any(one.predicted for one in row.classes.values())
     ]
-    first = rows[0]["classes"]
-    bare = [name for name, one in first.items() if not one["truth"]]
+    first = rows[0].classes
+    bare = [name for name, one in first.items() if not one.truth]
     if first and len(bare) == len(first):
         return [
             *notes,
@@ -244,6 +249,16 @@ def _known(kept: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
+
+
+def _believed(result: Any, kept: Path) -> Evaluation:
+    """An earlier result, unless something else has changed it."""
+    try:
+        return Evaluation.model_validate(result)
+    except ValidationError:
+        raise AutolabelError(
+            f"{kept} is damaged", hint="delete it, and run the same command again"
+        ) from None
 
 
 def _stamp(truth: Path) -> str:

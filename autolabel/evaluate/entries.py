@@ -12,7 +12,7 @@ from autolabel.errors import AutolabelError, UsageError, suggest
 from autolabel.evaluate.hand_label_baseline import SUFFIX, Reference, train_twin
 from autolabel.evaluate.replay import replay
 from autolabel.evaluate.students import Entrant, find_students, predict
-from autolabel.metrics import match_truth
+from autolabel.evaluate.truth_match import match_truth
 from autolabel.stages.history import ontology_of
 from autolabel.stages.running import Reporter
 from autolabel.stages.table import label_layers

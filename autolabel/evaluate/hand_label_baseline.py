@@ -18,9 +18,9 @@ from autolabel.datasets.ground_truth import GroundTruth, GroundTruthImage
 from autolabel.engine.base import Progress
 from autolabel.engine.local import cores
 from autolabel.errors import AutolabelError
+from autolabel.evaluate.classes import map_classes
 from autolabel.evaluate.students import Entrant
-from autolabel.metrics import match_truth
-from autolabel.metrics.classes import map_classes
+from autolabel.evaluate.truth_match import match_truth
 from autolabel.ontology import Ontology
 from autolabel.sources import to_uri
 from autolabel.stages.history import ontology_of

@@ -23,6 +23,7 @@ from autolabel.engine.base import Stage, batch_size_of
 from autolabel.engine.local import cores
 from autolabel.engine.pixels import with_pixels
 from autolabel.evaluate.students import MAX_OBJECTS, Entrant, load
+from autolabel.metrics.result import Speed
 from autolabel.stages.history import manifests_of, ontology_of, options_of
 from autolabel.stages.running import existing_root, locate
 from autolabel.stages.table import STAGES
@@ -51,7 +52,7 @@ def time_all(
     engine: EngineConfig,
     *,
     most: int,
-) -> tuple[dict[str, Any], float | None] | None:
+) -> tuple[Speed, float | None] | None:
     """The speed of the teacher pipeline that made `labels`, and of each student.
 
     Args:
@@ -63,8 +64,8 @@ def time_all(
         most: how many photos to take.
 
     Returns:
-        What ``result.json`` holds under ``speed``, and images/s of the detector alone; None where
-        there is no photo to take, or no model made the labels.
+        The speeds, and images/s of the detector alone; None where there is no photo to take, or no
+        model made the labels.
 
     Raises:
         AutolabelError: a model is no longer to be found, or has changed.
@@ -90,13 +91,13 @@ def time_all(
     if not stages:
         return None
     raw = 1 / median(one[""] for one in stages["detect"]) if "detect" in stages else None
-    about = {
+    about: dict[str, Any] = {
         **_machine(engine),
         "batch_sizes": sizes,
         "images": len(photos),
         "image_sizes": _sizes(images),
     }
-    return {**about, **_summary(list(stages.values()), list(calls))}, raw
+    return Speed(**about, **_summary(list(stages.values()), list(calls))), raw
 
 
 def _summary(stages: Sequence[Sequence[_Round]], names: Sequence[str]) -> dict[str, Any]:

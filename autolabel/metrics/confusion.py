@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as coco
 
+from autolabel.ops.arrays import Bools, Floats
 from autolabel.ops.boxes import xyxy_to_xywh
 from autolabel.types import Objects
 
@@ -38,11 +38,11 @@ def pair_boxes(found: Objects, truth: Objects, iou: float) -> list[tuple[int, in
 def confusion_matrix(
     found: Sequence[Objects],
     truth: Sequence[Objects],
-    ignore: Sequence[npt.NDArray[np.bool_]],
+    ignore: Sequence[Bools],
     names: Sequence[str],
     iou: float,
 ) -> list[list[int]]:
-    """How often each class of the hand labels (rows) is taken for which (columns).
+    """Count how often each class of the hand labels (rows) is taken for which (columns).
 
     Predictions and hand labels are paired by overlap alone, whatever their classes
     (`pair_boxes`), unlike for AP, precision and recall, where only boxes of one class match. So
@@ -78,8 +78,8 @@ def confusion_matrix(
     return matrix.tolist()
 
 
-def box_overlap(found: Objects, truth: Objects, *, crowd: bool = False) -> npt.NDArray[np.float64]:
-    """IoU of every pair (found, truth); of a crowd, the share of the found box that lies in it."""
+def box_overlap(found: Objects, truth: Objects, *, crowd: bool = False) -> Floats:
+    """Return the IoU of every pair (found, truth); of a crowd, the share of the box in it."""
     if not len(found) or not len(truth):
         return np.zeros((len(found), len(truth)))
     boxes = (np.asarray(xyxy_to_xywh(o.xyxy), np.float64) for o in (found, truth))

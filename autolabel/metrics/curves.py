@@ -8,37 +8,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.metrics.metrics import Matched
+from autolabel.metrics.matching import Matched
+from autolabel.metrics.result import BestF1, Curve
 
 _POINTS = 200  # of a curve; more would not show
 
 
-def curve(matched: Matched) -> dict[str, list[float]]:
-    """The precision-recall curve of one class at the first IoU, from the highest threshold down.
+def curve(matched: Matched) -> Curve:
+    """Return the precision-recall curve of one class at the first IoU.
 
-    Returns:
-        ``recall``, ``precision`` and ``score`` of equal length, 200 points at most: what counts
-        when predictions with at least that score do. Precision is as it is, not interpolated.
-        Empty where there is no hand-labelled object, or no prediction.
+    It has 200 points at most; precision is as it is, not interpolated. It is empty where there is
+    no hand-labelled object, or no prediction.
     """
     scores, tp, fp = _counted([matched])
     positives = int(matched.positives.sum())
     if not len(scores) or not positives:
-        return {"recall": [], "precision": [], "score": []}
+        return Curve(recall=[], precision=[], score=[])
     at = np.unique(np.linspace(0, len(scores) - 1, _POINTS).round().astype(int))
     recall, precision = tp / positives, tp / np.maximum(tp + fp, 1)
-    return {
-        "recall": recall[at].tolist(),
-        "precision": precision[at].tolist(),
-        "score": scores[at].astype(float).tolist(),
-    }
+    return Curve(
+        recall=recall[at].tolist(),
+        precision=precision[at].tolist(),
+        score=scores[at].astype(float).tolist(),
+    )
 
 
-def best_f1(classes: Sequence[Matched]) -> dict[str, float] | None:
-    """The threshold at which F1 of the classes together is highest, and what it is there.
+def best_f1(classes: Sequence[Matched]) -> BestF1 | None:
+    """Return where F1 of the classes together is highest.
 
-    It is chosen on the very labels that it is then measured on, and so flatters. None where there
-    is no hand-labelled object or no prediction.
+    The threshold is chosen on the very labels that it is then measured on, and so flatters. None
+    where there is no hand-labelled object or no prediction.
     """
     scores, tp, fp = _counted(classes)
     positives = sum(int(one.positives.sum()) for one in classes)
@@ -46,18 +45,18 @@ def best_f1(classes: Sequence[Matched]) -> dict[str, float] | None:
         return None
     f1 = 2 * tp / (tp + fp + positives)
     i = int(f1.argmax())
-    return {
-        "threshold": float(scores[i]),
-        "f1": float(f1[i]),
-        "precision": float(tp[i] / max(tp[i] + fp[i], 1)),
-        "recall": float(tp[i] / positives),
-    }
+    return BestF1(
+        threshold=float(scores[i]),
+        f1=float(f1[i]),
+        precision=float(tp[i] / max(tp[i] + fp[i], 1)),
+        recall=float(tp[i] / positives),
+    )
 
 
 def _counted(
     classes: Sequence[Matched],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Each distinct score, highest first, with true and false positives from there up."""
+    """Return each distinct score, highest first, with true and false positives from there up."""
     score = np.concatenate([np.zeros(0, np.float32), *(one.score for one in classes)])
     none = np.zeros(0, bool)
     hit = np.concatenate([none, *(one.hit[0] for one in classes)])

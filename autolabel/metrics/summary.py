@@ -2,89 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from autolabel.metrics.result import Difference, EntryResult, Estimate, Evaluation, Interval, Speed
+
+_LABELLED = ("labels", "teacher")
 
 
-def sentences(result: Mapping[str, Any]) -> list[str]:
-    """What `evaluate/result.json` says, a sentence for each comparison, then its notes.
+def sentences(result: Evaluation) -> list[str]:
+    """Say what a result says: a sentence for each comparison, then its notes.
 
-    >>> sentences({"differences": [{"of": "small", "minus": "filter", "figures": {"ap50":
-    ...     {"value": -0.03, "interval": [-0.05, -0.01]}}}], "rows": [], "notes": []})
+    >>> sentences(Evaluation.model_validate({"truth": "hand.json", "images": 9, "rows": [],
+    ...     "differences": [{"of": "small", "minus": "filter", "figures": {"ap50":
+    ...     {"value": -0.03, "interval": [-0.05, -0.01]}}}]}))
     ['small is 0.030 AP50 below filter (95 %: -0.050 to -0.010).']
     """
-    kinds = {row["name"]: row["kind"] for row in result["rows"]}
-    lines = [_difference(one, kinds, result) for one in result["differences"]]
-    lines += [_operating(one, kinds, result) for one in result["differences"]]
-    lines += [_share(result), timed(result.get("speed") or {})]
-    lines += [_optimistic(row) for row in result["rows"] if row["kind"] in ("student", "reference")]
-    return [line for line in lines if line] + list(result.get("notes", ()))
+    rows = {row.name: row for row in result.rows}
+    lines = [_difference(one, rows, result.speed) for one in result.differences]
+    lines += [_operating(one, rows) for one in result.differences]
+    lines += [_share(result), timed(result.speed) if result.speed else ""]
+    lines += [_optimistic(row) for row in result.rows if row.kind in ("student", "reference")]
+    return [line for line in lines if line] + result.notes
 
 
-def _difference(one: Mapping[str, Any], kinds: Mapping[str, str], result: Mapping[str, Any]) -> str:
+def _difference(one: Difference, rows: dict[str, EntryResult], speed: Speed | None) -> str:
     """AP50 of a student, precision and recall of a filter, whose AP50 says little."""
-    of, minus = one["of"], one["minus"]
-    if kinds.get(of) == "labels":
-        parts = [_change(one, name, name) for name in ("precision", "recall")]
+    labels = _is_labelled(one.minus, rows)
+    if one.of in rows and rows[one.of].kind == "labels":
+        parts = [_change(one.figures.get(name), name) for name in ("precision", "recall")]
         listed = ", ".join(part for part in parts if part)
-        return f"{of} changes what {minus} found: {listed}." if listed else ""
-    figure = one["figures"].get("ap50")
-    if figure is None:
+        return f"{one.of} changes what {one.minus} found: {listed}." if listed else ""
+    figure = one.figures.get("ap50")
+    if figure is None or figure.value is None:
         return ""
-    value = figure["value"]
-    where = "below" if value < 0 else "above"
-    line = f"{of} is {abs(value):.3f} AP50 {where} {_named(minus, kinds)}{_interval(figure)}"
-    faster = ((result.get("speed") or {}).get("times_faster") or {}).get(of)
-    if faster is not None and kinds.get(minus) in ("labels", "teacher"):
-        low, high = (result["speed"].get("times_faster_range") or {}).get(of) or (faster, faster)
+    where = "below" if figure.value < 0 else "above"
+    other = f"the labels of {one.minus}" if labels else one.minus
+    line = f"{one.of} is {abs(figure.value):.3f} AP50 {where} {other}{_within(figure.interval)}"
+    faster = speed.times_faster.get(one.of) if speed else None
+    if speed is not None and faster is not None and labels:
+        low, high = speed.times_faster_range.get(one.of, (faster, faster))
         line += f", and {_times(faster)} the teacher ({_range(low, high)})"
-    return f"{line}.{_unsure(figure)}"
+    return f"{line}.{_unsure(figure.interval)}"
 
 
-def _operating(one: Mapping[str, Any], kinds: Mapping[str, str], result: Mapping[str, Any]) -> str:
+def _operating(one: Difference, rows: dict[str, EntryResult]) -> str:
     """Precision and recall of a student where it is used, and plainly which of them fell."""
-    rows = {row["name"]: row for row in result["rows"]}
-    of, minus = rows.get(one["of"]), rows.get(one["minus"])
-    if of is None or minus is None or kinds.get(one["of"]) != "student":
+    of, minus = rows.get(one.of), rows.get(one.minus)
+    if of is None or minus is None or of.kind != "student" or minus.kind not in _LABELLED:
         return ""
-    if kinds.get(one["minus"]) not in ("labels", "teacher"):
-        return ""
-    known = [n for n in ("precision", "recall") if of[n] is not None and minus[n] is not None]
+    pairs = {"precision": (of.precision, minus.precision), "recall": (of.recall, minus.recall)}
+    known = {n: (a, b) for n, (a, b) in pairs.items() if a is not None and b is not None}
     if not known:
         return ""
-    figures = " and ".join(f"{n} {of[n]:.3f} against {minus[n]:.3f}" for n in known)
-    line = f"From score {of['score_threshold']:g} up, {of['name']} has {figures} of the labels"
-    fell = [n for n in known if round(of[n] - minus[n], 3) < 0]
+    figures = " and ".join(f"{n} {a:.3f} against {b:.3f}" for n, (a, b) in known.items())
+    line = f"From score {of.score_threshold:g} up, {of.name} has {figures} of the labels"
+    fell = [n for n, (a, b) in known.items() if round(a - b, 3) < 0]
     if not fell:
         return f"{line}."
-    parts = [f"{n} fell{_interval(one['figures'].get(n) or {})}" for n in fell]
-    return f"{line}: {' and '.join(parts)}."
+    changes = {n: one.figures.get(n) or Estimate() for n in fell}
+    return f"{line}: {' and '.join(f'{n} fell{_within(c.interval)}' for n, c in changes.items())}."
 
 
-def timed(speed: Mapping[str, Any]) -> str:
-    """What a speed was measured on; empty without one.
+def timed(speed: Speed) -> str:
+    """Say what a speed was measured on; nothing where there were no rounds.
 
-    >>> timed({"images": 16, "image_sizes": [[640, 480]], "batch_sizes": {"detect": 1, "s": 8},
-    ...     "device": "cpu", "processor": "Some CPU", "cores": 2, "threads": 1, "repeats": 5})[44:]
+    >>> timed(Speed.model_validate({"images": 16, "image_sizes": [[640, 480]], "device": "cpu",
+    ...     "batch_sizes": {"detect": 1, "s": 8}, "processor": "Some CPU", "cores": 2,
+    ...     "threads": 1, "repeats": 5}))[44:]
     '16 photos of 640 x 480 pixels, 1 (detect) or 8 (s) at a time, in turns, 5 rounds.'
     """
-    if not speed.get("repeats"):
+    if not speed.repeats:
         return ""
-    threads, repeats = speed.get("threads"), speed["repeats"]
-    on = [speed.get("device"), f"{speed.get('cores')} cores"]
-    on.append(f"{threads} thread{'' if threads == 1 else 's'}")
-    sizes = " to ".join(f"{width} x {height}" for width, height in speed.get("image_sizes") or [])
+    on = [speed.device, f"{speed.cores} cores"]
+    on.append(f"{speed.threads} thread{'' if speed.threads == 1 else 's'}")
+    sizes = " to ".join(f"{width} x {height}" for width, height in speed.image_sizes)
     return (
-        f"Timed on {speed.get('processor')} ({', '.join(map(str, on))}): {speed.get('images')} "
+        f"Timed on {speed.processor} ({', '.join(on)}): {speed.images} "
         f"photos{f' of {sizes} pixels' if sizes else ''}{_batches(speed)}, in turns, "
-        f"{repeats} round{'' if repeats == 1 else 's'}."
+        f"{speed.repeats} round{'' if speed.repeats == 1 else 's'}."
     )
 
 
-def _batches(speed: Mapping[str, Any]) -> str:
+def _batches(speed: Speed) -> str:
     """How many images a model got at a time; with the names where they differ."""
     names: dict[int, list[str]] = {}
-    for name, size in (speed.get("batch_sizes") or {}).items():
+    for name, size in speed.batch_sizes.items():
         names.setdefault(size, []).append(name)
     if not names:
         return ""
@@ -98,24 +98,21 @@ def _range(low: float, high: float) -> str:
     return f"{low:.1f} to {high:.1f}" if high < 10 else f"{low:.0f} to {high:.0f}"
 
 
-def _named(name: str, kinds: Mapping[str, str]) -> str:
-    return f"the labels of {name}" if kinds.get(name) in ("labels", "teacher") else name
+def _is_labelled(name: str, rows: dict[str, EntryResult]) -> bool:
+    return name in rows and rows[name].kind in _LABELLED
 
 
-def _change(one: Mapping[str, Any], name: str, shown: str) -> str:
-    figure = one["figures"].get(name)
-    return f"{shown} {figure['value']:+.3f}{_interval(figure)}" if figure else ""
-
-
-def _interval(figure: Mapping[str, Any]) -> str:
-    if not figure.get("interval"):
+def _change(figure: Estimate | None, name: str) -> str:
+    if figure is None or figure.value is None:
         return ""
-    low, high = figure["interval"]
-    return f" (95 %: {low:.3f} to {high:.3f})"
+    return f"{name} {figure.value:+.3f}{_within(figure.interval)}"
 
 
-def _unsure(figure: Mapping[str, Any]) -> str:
-    interval = figure.get("interval")
+def _within(interval: Interval) -> str:
+    return f" (95 %: {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+
+
+def _unsure(interval: Interval) -> str:
     if interval and interval[0] <= 0 <= interval[1]:
         return " These photos are too few to tell which is better."
     return ""
@@ -125,27 +122,26 @@ def _times(faster: float) -> str:
     return f"{faster:.1f} times as fast as" if faster < 10 else f"{faster:.0f} times as fast as"
 
 
-def _share(result: Mapping[str, Any]) -> str:
+def _share(result: Evaluation) -> str:
     """What auto labels cost, against hand labels of the same images."""
-    reference = result.get("reference") or {"share": {}}
-    figure = reference["share"].get("ap50")
-    if not figure:
+    figure = result.reference.share.get("ap50") if result.reference else None
+    if result.reference is None or figure is None or figure.value is None:
         return ""
     bounds = ""
-    if figure.get("interval"):
-        low, high = figure["interval"]
+    if figure.interval:
+        low, high = figure.interval
         bounds = f" (95 %: {low:.1%} to {high:.1%})"
     return (
-        f"{reference['of']} reaches {figure['value']:.1%}{bounds} of the AP50 of the same student "
+        f"{result.reference.of} reaches {figure.value:.1%}{bounds} of the AP50 of the same student "
         "trained on hand labels."
     )
 
 
-def _optimistic(row: Mapping[str, Any]) -> str:
-    best = row.get("best_f1")
-    if not best:
+def _optimistic(row: EntryResult) -> str:
+    best = row.best_f1
+    if best is None:
         return ""
     return (
-        f"{row['name']} has its best F1, {best['f1']:.3f}, at score {best['threshold']:.2f}; that "
+        f"{row.name} has its best F1, {best.f1:.3f}, at score {best.threshold:.2f}; that "
         "threshold is chosen on these hand labels, so the figure is optimistic."
     )

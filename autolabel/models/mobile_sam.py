@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from autolabel.errors import AutolabelError
 from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
-from autolabel.models.sam_masks import BOXES_PER_PASS, finish
+from autolabel.models.sam_masks import in_passes
 from autolabel.registry import Located
 
 KNOWN_BY = "image_encoder.patch_embed.seq.0.c.weight"
@@ -46,7 +46,7 @@ class MobileSam:
             self.model.load_state_dict(state)
         except RuntimeError as e:
             raise AutolabelError(
-                f"{located.name} is no MobileSAM: {' '.join(str(e).split())[:200]}",
+                f"{located.name} is not a MobileSAM: {' '.join(str(e).split())[:200]}",
                 hint="use mobile_sam.pt as published",
             ) from e
         self.model.to(self.device, torch.float32).eval()
@@ -69,14 +69,11 @@ class MobileSam:
         boxes = torch.from_numpy(boxes_xyxy * factor).to(self.device)
         with torch.inference_mode():
             features = self.model.image_encoder(self._pixels(image, inner))
-            parts = torch.split(boxes, BOXES_PER_PASS)
-            passes = [self._decode(features, part, multimask) for part in parts]
-            logits, judged = (torch.cat(found) for found in zip(*passes, strict=True))
-            return finish(
-                logits,
-                judged,
-                boxes * (logits.shape[-1] / self.side),
+            return in_passes(
+                boxes,
+                lambda part: self._decode(features, part, multimask),
                 lambda part: self._upscaled(part, inner, (height, width)),
+                self.side,
                 max(self.side * self.side, height * width),
                 box_agreement,
             )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import torch
+from torchvision.ops import box_iou
 
 from autolabel.models.base import Segmented
 from autolabel.ops.masks import encode, stability
@@ -17,8 +18,35 @@ BOXES_PER_PASS = 64
 PIXELS_PER_PASS = 16_000_000
 """Mask pixels brought to an image's size at a time, 64 MB of logits."""
 
+Decode = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Boxes (n, 4) in pixels of the encoder's input to mask logits (n, k, h, w) and IoU (n, k)."""
+
 Upscale = Callable[[torch.Tensor], torch.Tensor]
 """Mask logits (n, 1, h, w) as the model gives them to (n, 1, height, width) of the image."""
+
+
+def in_passes(
+    boxes: torch.Tensor,
+    decode: Decode,
+    upscale: Upscale,
+    side: int,
+    pixels: int,
+    box_agreement: float,
+) -> Segmented:
+    """Decode boxes, a limited number at a time, and choose a mask for each; see `finish`.
+
+    Args:
+        boxes: the prompts (n, 4), xyxy, in pixels of the encoder's input; n is not 0.
+        decode: the model's decoder, for one image.
+        upscale: the model's way to the image's size.
+        side: of the encoder's square input, pixels.
+        pixels: of one mask while it is enlarged, for the memory it takes.
+        box_agreement: see `choose`.
+    """
+    passes = [decode(part) for part in torch.split(boxes, BOXES_PER_PASS)]
+    logits, judged = (torch.cat(found) for found in zip(*passes, strict=True))
+    low = boxes * (logits.shape[-1] / side)
+    return finish(logits, judged, low, upscale, pixels, box_agreement)
 
 
 def finish(
@@ -74,7 +102,8 @@ def choose(
     found = mask_boxes(logits > 0)
     # To whole pixels outwards: of a small object, a mask's box is no finer than this.
     prompt = torch.cat([boxes[:, :2].floor(), boxes[:, 2:].ceil()], dim=1)[:, None]
-    agreement = box_iou(found, prompt)
+    # One to one, as torchvision 0.23 takes no more than every box with every other.
+    agreement: torch.Tensor = torch.vmap(box_iou)(found, prompt)[..., 0].nan_to_num()
     ruled_out = agreement < box_agreement
     guarded = predicted_iou.float().masked_fill(ruled_out, -torch.inf)
     return torch.where(ruled_out.all(dim=1), agreement.argmax(dim=1), guarded.argmax(dim=1))
@@ -96,12 +125,3 @@ def mask_boxes(masks: torch.Tensor) -> torch.Tensor:
         edges.append((first, torch.where(along.any(dim=-1), last, 0)))
     (x1, x2), (y1, y2) = edges
     return torch.stack([x1, y1, x2, y2], dim=-1).float()
-
-
-def box_iou(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Intersection over union of boxes xyxy (…, 4), one to one."""
-    low = torch.maximum(first[..., :2], second[..., :2])
-    high = torch.minimum(first[..., 2:], second[..., 2:])
-    both = (high - low).clamp(min=0).prod(dim=-1)
-    own = [(b[..., 2:] - b[..., :2]).clamp(min=0).prod(dim=-1) for b in (first, second)]
-    return both / (own[0] + own[1] - both).clamp(min=1e-6)

@@ -13,7 +13,7 @@ from autolabel.errors import AutolabelError
 from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
 from autolabel.models.finite import refuse_not_finite
-from autolabel.models.sam_masks import BOXES_PER_PASS, finish
+from autolabel.models.sam_masks import in_passes
 from autolabel.models.segment_anything_shapes import State, architecture, build, unwrapped
 from autolabel.registry import Located
 
@@ -68,15 +68,12 @@ class SegmentAnything:
             predictor.set_image(image)
             boxes = predictor.transform.apply_boxes(boxes_xyxy, size_hw)
             prompts = torch.as_tensor(boxes, dtype=torch.float32, device=self.device)
-            parts = torch.split(prompts, BOXES_PER_PASS)
-            passes = [self._decode(part, multimask) for part in parts]
-            logits, judged = (torch.cat(found) for found in zip(*passes, strict=True))
             side = model.image_encoder.img_size
-            return finish(
-                logits,
-                judged,
-                prompts * (logits.shape[-1] / side),
+            return in_passes(
+                prompts,
+                lambda part: self._decode(part, multimask),
                 lambda part: model.postprocess_masks(part, predictor.input_size, size_hw),
+                side,
                 max(side * side, size_hw[0] * size_hw[1]),
                 box_agreement,
             )

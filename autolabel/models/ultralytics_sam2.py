@@ -22,7 +22,7 @@ from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
 from autolabel.models.finite import refuse_not_finite
 from autolabel.models.mobile_sam import DEVIATION, MEAN
-from autolabel.models.sam_masks import BOXES_PER_PASS, finish
+from autolabel.models.sam_masks import in_passes
 from autolabel.registry import Located
 
 TRUNK = "image_encoder.trunk."
@@ -100,16 +100,13 @@ class UltralyticsSam2:
         boxes = torch.from_numpy(boxes_xyxy * factor).to(self.device)
         with torch.inference_mode():
             features = self._encode(image)
-            parts = torch.split(boxes, BOXES_PER_PASS)
-            passes = [self._decode(features, part, multimask) for part in parts]
-            logits, judged = (torch.cat(found) for found in zip(*passes, strict=True))
-            return finish(
-                logits,
-                judged,
-                boxes * (logits.shape[-1] / self.side),
+            return in_passes(
+                boxes,
+                lambda part: self._decode(features, part, multimask),
                 lambda part: F.interpolate(
                     part, (height, width), mode="bilinear", align_corners=False
                 ),
+                self.side,
                 height * width,
                 box_agreement,
             )
@@ -203,7 +200,7 @@ def _load(model: Any, state: State, located: Located) -> None:
 
 def _refused(located: Located, reason: str) -> AutolabelError:
     return AutolabelError(
-        f"{located.name} is no SAM 2 or 3: {reason}",
+        f"{located.name} is not a SAM 2 or 3: {reason}",
         hint="use sam2_t.pt … sam2.1_l.pt or sam3.pt as published, or a name from "
         "`autolabel models`",
     )

@@ -34,12 +34,14 @@ class StageRun:
     """One stage, as its layer's manifest tells.
 
     Attributes:
+        labels: whether the layer holds labels.
         changed: option -> value, where it is not the default.
         settings: every setting that shaped the layer.
     """
 
     layer: str
     stage: str
+    labels: bool
     version: str
     models: tuple[Model, ...]
     changed: dict[str, Any]
@@ -62,7 +64,8 @@ def changes_elsewhere(
     """
     for layer in reversed(workspace.ancestry(newest)):
         other, manifest = elsewhere.layer(layer.name), layer.manifest
-        if manifest.stage == "ingest" or manifest.stage not in STAGES or not other.exists:
+        entry = STAGES.get(manifest.stage)
+        if entry is None or not entry.reads or not other.exists:
             continue
         if changed := other.manifest.changes_to(manifest):
             yield changed
@@ -75,6 +78,7 @@ def _run(layer: Layer, manifest: Manifest) -> StageRun:
     return StageRun(
         layer=layer.name,
         stage=manifest.stage,
+        labels=STAGES[manifest.stage].labels,
         version=manifest.version,
         models=tuple(_models(manifest)),
         changed=changed,

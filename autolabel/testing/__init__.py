@@ -9,9 +9,17 @@ framework; in pytest a whole test is
 
 from __future__ import annotations
 
+from autolabel.testing.dataset_format import check_format, check_round_trip
 from autolabel.testing.detector import check_detector
 from autolabel.testing.embedder import check_embedder
 from autolabel.testing.expect import ContractError
 from autolabel.testing.segmenter import check_segmenter
 
-__all__ = ["ContractError", "check_detector", "check_embedder", "check_segmenter"]
+__all__ = [
+    "ContractError",
+    "check_detector",
+    "check_embedder",
+    "check_format",
+    "check_round_trip",
+    "check_segmenter",
+]

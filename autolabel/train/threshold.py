@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from autolabel.datasets.yolo import from_yolo_label
 from autolabel.metrics.curves import best_f1
-from autolabel.metrics.metrics import match_boxes
+from autolabel.metrics.matching import match_boxes
 from autolabel.ops.images import decode, read_bytes
 from autolabel.train.base import THRESHOLD, Student
 from autolabel.train.dataset import Dataset
@@ -57,11 +57,11 @@ def choose_threshold(student: Student, data: Dataset, names: Sequence[str]) -> d
     ignore = [np.zeros(len(one), bool) for one in truth]
     matched = match_boxes(found, truth, ignore, names, IOU, _NO_LIMIT) if truth else []
     best = best_f1([replace(one, score=_stepped(one.score)) for one in matched])
-    if best is None or not best["f1"]:
+    if best is None or not best.f1:
         why = _why_not(len(truth), objects)
         return {"score": THRESHOLD, "why": why, **about}
-    figures = {name: best[name] for name in ("f1", "precision", "recall")}
-    return {"score": round(best["threshold"], 3), **figures, **about}
+    figures = best.model_dump(include={"f1", "precision", "recall"})
+    return {"score": round(best.threshold, 3), **figures, **about}
 
 
 def _stepped(score: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -12,14 +12,9 @@ import numpy as np
 import pytest
 
 from autolabel.errors import AutolabelError
-from autolabel.metrics import match_truth
-from autolabel.metrics.metrics import (
-    COCO_IOUS,
-    _annotations,
-    _coco,
-    average_precision,
-    match_boxes,
-)
+from autolabel.evaluate.truth_match import match_truth
+from autolabel.metrics.average_precision import average_precision
+from autolabel.metrics.matching import COCO_IOUS, _annotations, _coco, match_boxes
 from autolabel.ontology import Ontology
 from autolabel.types import Objects
 from tests.measuring import ONTOLOGY, config, evaluate, image, objects, one, record, true, truth_of
@@ -61,8 +56,7 @@ def test_figures_worked_out_by_hand(
     figures = result
     got = [figures.precision, figures.recall, figures.f1, figures.ap50]
     assert got == [pytest.approx(v) for v in (precision, recall, f1, ap50)]
-    values = {**vars(result), "classes": {n: vars(c) for n, c in result.classes.items()}}
-    text = json.dumps(values, allow_nan=False)  # so null, never NaN or -1
+    text = json.dumps(result.model_dump(), allow_nan=False)  # so null, never NaN or -1
     assert "-1" not in text
     for name, interval in result.intervals.items():
         value = getattr(figures, name)
@@ -103,7 +97,7 @@ def test_the_worst_images_come_first() -> None:
     result = evaluate(
         [record(i.name) for i in images], truth_of(*images), ONTOLOGY, config(worst=2)
     )
-    assert [(w["name"], w["tp"], w["fp"], w["fn"]) for w in result.row.worst] == [
+    assert [(w.name, w.tp, w.fp, w.fn) for w in result.row.worst] == [
         ("3.jpg", 0, 0, 3),
         ("2.jpg", 0, 0, 2),
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from autolabel.evaluate import speed as speed_of
-from autolabel.metrics import FIGURES
+from autolabel.metrics.figures import FIGURES
 from autolabel.store import Workspace
 from tests.conftest import Run, make_photos
 from tests.evaluate.scene import AWAY, BOX, Scene, measured, rows_of, write_truth

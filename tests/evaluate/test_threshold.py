@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from autolabel.config import ReportConfig
+from autolabel.metrics.result import Evaluation
 from autolabel.metrics.summary import sentences
 from autolabel.ops.images import decode, read_bytes
 from autolabel.report import write_report
@@ -128,7 +129,7 @@ def test_a_fall_of_precision_is_in_the_headline(
     figures = rows_of(result)
     for name, precision in (("filter", 0.8), ("small", 0.5)):
         figures[name] |= {"precision": precision, "recall": 0.75, "ap50": 0.7}
-    said = " ".join(sentences(result))
+    said = " ".join(sentences(Evaluation.model_validate(result)))
     assert "From score 0.5 up, small has precision 0.500 against 0.800" in said
     assert "recall 0.750 against 0.750 of the labels: precision fell" in said
     kept = scene.home / "evaluate/result.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autolabel.metrics import Photos
+from autolabel.metrics.evaluation_set import EvaluationSet
 from autolabel.types import Objects
 
 NAMES = ("cat", "dog", "owl")
@@ -12,7 +12,7 @@ NAMES = ("cat", "dog", "owl")
 
 def simulate(
     seed: int, images: int, *, found_share: float = 0.8, jitter: float = 2.0
-) -> tuple[Photos, list[Objects]]:
+) -> tuple[EvaluationSet, list[Objects]]:
     """Hand labels, and what a detector finds: right ones, some displaced, and wrong ones.
 
     Images differ in how hard they are, as photos do.
@@ -36,4 +36,4 @@ def simulate(
     flags = tuple(np.zeros(len(o), bool) for o in truth)
     names_ = tuple(f"{i}.jpg" for i in range(images))
     sides = ((640, 640),) * images
-    return Photos(NAMES, (), tuple(truth), flags, names_, names_, sides), found
+    return EvaluationSet(NAMES, (), tuple(truth), flags, names_, names_, sides), found

@@ -9,7 +9,7 @@ import pytest
 from pycocotools import mask as coco
 
 from autolabel.metrics.figures import figures_of, match
-from autolabel.metrics.metrics import COCO_IOUS
+from autolabel.metrics.matching import COCO_IOUS
 from autolabel.types import Objects
 from tests.metrics.simulated import NAMES, simulate
 

@@ -7,17 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autolabel.metrics import Photos, differences, draw, measure, shares
-from autolabel.metrics.bootstrap import difference, interval, share
+from autolabel.metrics.average_precision import average_precision
+from autolabel.metrics.bootstrap import difference, draw, interval, share
+from autolabel.metrics.evaluation_set import EvaluationSet
 from autolabel.metrics.figures import Matches, figures_of
-from autolabel.metrics.metrics import average_precision, counts_per_image, match_boxes
+from autolabel.metrics.matching import counts_per_image, match_boxes
+from autolabel.metrics.measure import differences, measure, shares
+from autolabel.metrics.result import Estimate
 from autolabel.types import Objects
 from tests.metrics.simulated import NAMES, simulate
 
 COVERED = ("ap50", "precision", "recall", "f1")
 
 
-def figures(photos: Photos, found: list[Objects], weights: Any) -> dict[str, Any]:
+def figures(photos: EvaluationSet, found: list[Objects], weights: Any) -> dict[str, Any]:
     """AP50 and the figures at the operating point, in each sample of images."""
     there = match_boxes(found, photos.truth, photos.ignore, NAMES, 0.5, 100)
     counts = np.array([counts_per_image(one, 0.3) for one in there])
@@ -52,21 +55,21 @@ def test_a_paired_interval_is_tighter_where_two_go_together() -> None:
     for name in ("ap50", "recall", "f1"):
         paired = differences(part, whole, [name])[name]
         unpaired = differences(apart, whole, [name])[name]
-        assert paired["value"] == unpaired["value"] == pytest.approx(
-            part.figures[name] - whole.figures[name]
+        assert paired.value == unpaired.value == pytest.approx(
+            getattr(part.figures, name) - getattr(whole.figures, name)
         )  # fmt: skip
-        widths = [high - low for low, high in (paired["interval"], unpaired["interval"])]
+        widths = [high - low for low, high in (paired.interval, unpaired.interval)]
         assert widths[0] < 0.6 * widths[1]
-        assert paired["interval"][0] <= paired["value"] <= paired["interval"][1]
+        assert paired.interval[0] <= paired.value <= paired.interval[1]
 
 
 def test_nothing_differs_from_itself() -> None:
     photos, found = simulate(2, images=20)
     measured = measure(found, photos, score_threshold=0.0, iou=0.5, weights=draw(20, 50, seed=0))
     for figure in differences(measured, measured).values():
-        assert figure == {"value": 0.0, "interval": [0.0, 0.0]}
+        assert figure == Estimate(value=0, interval=(0, 0))
     for figure in shares(measured, measured, ["ap50", "f1"]).values():
-        assert figure == {"value": 1.0, "interval": [1.0, 1.0]}
+        assert figure == Estimate(value=1, interval=(1, 1))
 
 
 def test_what_is_not_defined_has_no_difference_and_no_share() -> None:
@@ -76,7 +79,8 @@ def test_what_is_not_defined_has_no_difference_and_no_share() -> None:
     assert share(0.5, 0.0, np.array([0.5]), np.zeros(1)) is None
     assert interval(nan) is None
     zeros = share(0.4, 0.5, np.array([0.4, 0.4]), np.array([0.5, 0.0]))
-    assert zeros == {"value": pytest.approx(0.8), "interval": pytest.approx([0.8, 0.8])}
+    assert zeros is not None
+    assert (zeros.value, zeros.interval) == (pytest.approx(0.8), pytest.approx((0.8, 0.8)))
 
 
 @given(st.integers(1, 40), st.integers(0, 30), st.integers(0, 5))

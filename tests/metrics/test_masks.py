@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autolabel.metrics import draw, measure
-from autolabel.metrics.evaluation_set import Photos
+from autolabel.metrics.bootstrap import draw
+from autolabel.metrics.evaluation_set import EvaluationSet
+from autolabel.metrics.measure import measure
 from autolabel.ops import masks
 from autolabel.types import Objects
 from tests.measuring import objects, true
@@ -27,39 +28,38 @@ def with_masks(labels: Objects, *given: bytes | None) -> Objects:
     return replace(labels, mask=column)
 
 
-def photos(labels: Objects, count: int = 1) -> Photos:
+def photos(labels: Objects, count: int = 1) -> EvaluationSet:
     flags = np.zeros(len(labels), bool)
     names = tuple(f"{i}.jpg" for i in range(count))
     sides = ((100, 100),) * count
-    return Photos(("cat",), (), (labels,) * count, (flags,) * count, names, names, sides)
+    return EvaluationSet(("cat",), (), (labels,) * count, (flags,) * count, names, names, sides)
 
 
 def measured(found: Objects, labels: Objects, samples: int = 0) -> Any:
     return measure(
         [found], photos(labels), score_threshold=0.0, iou=0.5, weights=draw(1, samples, 0)
-    ).figures["masks"]
+    ).figures.masks
 
 
 def test_masks_are_scored_by_their_own_overlap() -> None:
     labels = with_masks(true(("cat", BOX)), filled(BOX))
     found = objects(("cat", 0.9, BOX))
     whole = measured(with_masks(found, filled(BOX)), labels, samples=5)
-    assert whole == {
-        "ap": pytest.approx(1), "ap50": pytest.approx(1), "ap75": pytest.approx(1), "mean_iou": 1,
-        "intervals": {n: pytest.approx([1, 1]) for n in ("ap", "ap50", "ap75", "mean_iou")},
-    }  # fmt: skip
+    assert (whole.ap, whole.ap50, whole.ap75, whole.mean_iou) == pytest.approx((1, 1, 1, 1))
+    names = ("ap", "ap50", "ap75", "mean_iou")
+    assert whole.intervals == {name: pytest.approx((1, 1)) for name in names}
     part = measured(with_masks(found, filled([10, 10, 34, 50])), labels)  # 0.6 of it
-    assert part["ap50"] == pytest.approx(1)
-    assert part["ap75"] == 0
-    assert part["ap"] == pytest.approx(3 / 10)
-    assert part["mean_iou"] == pytest.approx(0.6)
+    assert part.ap50 == pytest.approx(1)
+    assert part.ap75 == 0
+    assert part.ap == pytest.approx(3 / 10)
+    assert part.mean_iou == pytest.approx(0.6)
 
 
 def test_a_bad_mask_in_a_good_box_pulls_the_mean_down() -> None:
     labels = with_masks(true(("cat", BOX)), filled(BOX))
     bad = measured(with_masks(objects(("cat", 0.9, BOX)), filled([10, 10, 14, 50])), labels)
-    assert bad["ap50"] == 0
-    assert bad["mean_iou"] == pytest.approx(0.1)
+    assert bad.ap50 == 0
+    assert bad.mean_iou == pytest.approx(0.1)
 
 
 def test_without_masks_on_both_sides_there_is_nothing_to_say() -> None:
@@ -76,4 +76,4 @@ def test_what_was_found_without_a_mask_is_wrong() -> None:
     labels = with_masks(true(("cat", BOX)), filled(BOX))
     found = objects(("cat", 0.9, BOX), ("cat", 0.5, BOX))
     result = measured(with_masks(found, None, filled(BOX)), labels)
-    assert result["ap50"] == pytest.approx(0.5)
+    assert result.ap50 == pytest.approx(0.5)

@@ -219,5 +219,5 @@ def test_mobile_sam_with_weights_left_out_is_refused(tmp_path: Path) -> None:
     state = torch.load(path, weights_only=True)
     state.pop("mask_decoder.iou_token.weight")
     torch.save(state, path)
-    with pytest.raises(AutolabelError, match="is no MobileSAM"):
+    with pytest.raises(AutolabelError, match="is not a MobileSAM"):
         load(path)

@@ -56,7 +56,7 @@ def render(context: ReportContext) -> str:
         compared=COMPARED,
         colours=[PALETTE[i % len(PALETTE)] for i in range(len(context.ontology.names))],
         curves=_curves(measured) if measured else [],
-        timed=timed(measured.speed.model_dump()) if measured and measured.speed else "",
+        timed=timed(measured.speed) if measured and measured.speed else "",
         judged=[row for kind in (LABELS, STUDENT) if (row := last_of(measured, kind))],
         learning=[(t, learning_curves(t), about_training(t)) for t in context.trainings],
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autolabel.metrics.evaluation_set import Photos
+from autolabel.metrics.evaluation_set import EvaluationSet
 from autolabel.types import Objects
 
 PIXELS = 0.02
@@ -19,16 +19,16 @@ the pixels, `FEW` will do."""
 FEW = 3
 
 
-def are_the_same(found: Sequence[Objects], photos: Photos) -> bool:
+def are_the_same(found: Sequence[Objects], against: EvaluationSet) -> bool:
     """Whether the hand labels of every photo are what was found in it, box by box.
 
     Args:
         found: the objects in each of the photos.
-        photos: the hand labels.
+        against: the photos, with their hand labels.
     """
     pairs = [
-        (_in_order(objects[np.isin(objects.label.astype(str), photos.classes)]), _in_order(truth))
-        for objects, truth in zip(found, photos.truth, strict=True)
+        (_in_order(objects[np.isin(objects.label.astype(str), against.classes)]), _in_order(truth))
+        for objects, truth in zip(found, against.truth, strict=True)
     ]
     if not all(_are_equal(*pair) for pair in pairs):
         return False

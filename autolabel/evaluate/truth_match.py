@@ -1,4 +1,4 @@
-"""Which image of a layer is which hand-labelled image, and which class is which."""
+"""Which image of a layer is which hand-labelled image."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from autolabel.datasets.ground_truth import GroundTruth, GroundTruthImage
+from autolabel.metrics.evaluation_set import Unmatched
 from autolabel.types import LEAK, Record
 
 Pair = tuple[Record, GroundTruthImage]
@@ -22,20 +23,12 @@ _KEYS: tuple[_Key, ...] = tuple(
 
 
 @dataclass(frozen=True)
-class Unmatched:
-    """A hand-labelled image that cannot be compared, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Match:
-    """The images that can be compared.
+class TruthMatch:
+    """The images that can be measured.
 
     Attributes:
         pairs: an image of the layer and the same image in the hand labels, in their order.
-        unmatched: hand-labelled images that are not compared.
+        unmatched: hand-labelled images that cannot be.
         without_truth: how many usable images of the layer nobody labelled by hand.
     """
 
@@ -44,7 +37,7 @@ class Match:
     without_truth: int
 
 
-def match_truth(records: Iterable[Record], truth: GroundTruth) -> Match:
+def match_truth(records: Iterable[Record], truth: GroundTruth) -> TruthMatch:
     """Find each hand-labelled image among the usable images of a layer.
 
     By the bytes first; then, for images whose bytes are in neither, by path, file name and name
@@ -73,7 +66,7 @@ def match_truth(records: Iterable[Record], truth: GroundTruth) -> Match:
         else:
             unmatched.append(Unmatched(image.name, reason))
     compared = {id(record) for record, _ in pairs}
-    return Match(pairs, unmatched, sum(id(record) not in compared for record in usable))
+    return TruthMatch(pairs, unmatched, sum(id(record) not in compared for record in usable))
 
 
 def _by_content(usable: list[Record], images: tuple[GroundTruthImage, ...]) -> dict[int, Record]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
 
 from autolabel.datasets.ground_truth import GroundTruth
 from autolabel.errors import AutolabelError, nearest, suggest
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Bools
+from autolabel.types import Objects
 
 
 def map_classes(
     truth: GroundTruth, ontology: Ontology, class_map: Mapping[str, str]
 ) -> dict[str, str | None]:
-    """The ontology's name for each class of the hand labels; None for one that is left out.
+    """Return the ontology's name for each class of the hand labels; None for one that is left out.
 
     A name is looked up in `class_map` first (an empty name there leaves the class out), then in
     the ontology as written, then whatever the case. A class that is neither found nor used is
@@ -54,3 +59,13 @@ def _unknown(names: list[str], ontology: Ontology) -> AutolabelError:
         hint=f'add --class-map "{names[0]}={target}", or --class-map "{names[0]}=" to leave it '
         f"out; the workspace's classes are: {', '.join(ontology.names)}",
     )
+
+
+def renamed(
+    objects: Objects, ignore: Bools, mapped: Mapping[str, str | None]
+) -> tuple[Objects, Bools]:
+    """Return hand labels by the ontology's names, without the classes that are left out."""
+    names = [mapped[label] for label in objects.label]
+    used = np.array([name is not None for name in names], dtype=bool)
+    label = np.array(names, dtype=object).reshape(len(names))
+    return replace(objects, label=label)[used], ignore[used]

@@ -1,9 +1,4 @@
-"""COCO's matching by pycocotools, and average precision from it for weighted images.
-
-A bootstrap sample is a number of times that each image is drawn. pycocotools would accumulate the
-repeated images anew for each sample; here the samples share one sort and are summed up together,
-and the result is the same to the last digit but rounding.
-"""
+"""COCO's matching of predictions with hand labels, by pycocotools."""
 
 from __future__ import annotations
 
@@ -19,11 +14,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from autolabel.ops import masks
+from autolabel.ops.arrays import Bools, Ints
 from autolabel.ops.boxes import box_areas, xyxy_to_xywh
 from autolabel.types import Objects
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 COCO_IOUS = np.linspace(0.5, 0.95, 10)
 """The IoU thresholds of COCO's AP; AP50 is the first of them and AP75 the sixth."""
@@ -39,9 +32,6 @@ SIZES: Mapping[str, tuple[float, float]] = {
 MAX_PER_IMAGE = 100
 """Predictions of a class in one image beyond this many are not looked at for AP, as in COCO."""
 
-_RECALLS = np.linspace(0, 1, 101)
-_AT_ONCE = 4_000_000  # numbers in an intermediate array
-
 
 @dataclass(frozen=True)
 class Matched:
@@ -55,11 +45,11 @@ class Matched:
         positives: (n,) hand-labelled objects of the class in each image.
     """
 
-    image: npt.NDArray[np.int64]
+    image: Ints
     score: npt.NDArray[np.float32]
     hit: Bools
     miss: Bools
-    positives: npt.NDArray[np.int64]
+    positives: Ints
 
 
 def match_boxes(
@@ -182,54 +172,7 @@ def _matched(rows: Sequence[dict[str, Any] | None], thresholds: int) -> Matched:
     return Matched(np.concatenate(images)[order], score, hit & ~ignore, ~hit & ~ignore, positives)
 
 
-def average_precision(matched: Matched, weights: npt.NDArray[np.integer[Any]]) -> Floats:
-    """101-point average precision of one class, for each sample and IoU threshold.
-
-    Args:
-        matched: the class.
-        weights: (samples, n) how often each image counts.
-
-    Returns:
-        (samples, t); NaN where a sample has no hand-labelled object of the class.
-    """
-    thresholds, count = matched.hit.shape
-    step = max(1, _AT_ONCE // max(1, count))
-    parts = [_precision(matched, weights[i : i + step]) for i in range(0, len(weights), step)]
-    return np.concatenate(parts) if parts else np.zeros((0, thresholds))
-
-
-def _precision(matched: Matched, weights: npt.NDArray[np.integer[Any]]) -> Floats:
-    positives = weights @ matched.positives
-    times = weights[:, matched.image].astype(float)  # (samples, d)
-    result = np.full((len(weights), len(matched.hit)), np.nan)
-    for t, (hit, miss) in enumerate(zip(matched.hit, matched.miss, strict=True)):
-        best, recall = _envelope(times, hit, miss, positives)
-        for sample in np.flatnonzero(positives):
-            at = np.searchsorted(recall[sample], _RECALLS, side="left")
-            result[sample, t] = best[sample, at].mean()
-    return result
-
-
-def _envelope(
-    times: Floats, hit: Bools, miss: Bools, positives: npt.NDArray[np.integer[Any]]
-) -> tuple[Floats, Floats]:
-    """The best precision at each recall or any higher one, and the recalls, (samples, hits).
-
-    Precision is highest right after a hit, so that nothing else is looked at.
-    """
-    at = np.flatnonzero(hit)
-    if not len(at):
-        return np.zeros((len(times), 1)), np.zeros((len(times), 0))
-    hits = np.cumsum(times[:, at], axis=1)
-    starts = np.concatenate([[0], at[:-1] + 1])
-    misses = np.add.reduceat(times[:, : at[-1] + 1] * miss[: at[-1] + 1], starts, axis=1)
-    precision = hits / (hits + np.cumsum(misses, axis=1) + np.spacing(1))
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    best = np.concatenate([best, np.zeros((len(times), 1))], axis=1)  # recalls not reached
-    return best, hits / np.maximum(positives, 1)[:, None]
-
-
-def counts_per_image(matched: Matched, at_least: float = 0.0) -> npt.NDArray[np.int64]:
+def counts_per_image(matched: Matched, at_least: float = 0.0) -> Ints:
     """True and false positives and false negatives of one class at the first IoU, (n, 3).
 
     Args:

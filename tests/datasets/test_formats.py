@@ -1,0 +1,251 @@
+"""Every registered format keeps the contract, and one of another package; faulty ones do not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autolabel.config import ExportConfig
+from autolabel.datasets import ground_truth
+from autolabel.datasets.base import Candidate, Carries, Format, Written
+from autolabel.datasets.formats import FORMATS, written
+from autolabel.errors import AutolabelError
+from autolabel.ops.masks import boxes, encode
+from autolabel.testing import ContractError, check_format, check_round_trip
+from autolabel.testing.dataset_format import CLASSES, FORMAT_CHECKS
+from autolabel.types import Objects, Record
+from tests.conftest import Run, make_photos
+from tests.datasets.conftest import Fixture
+from tests.datasets.toy_format import TOY
+from tests.plugins import install, installed
+
+BOTH_WAYS = [name for name, one in FORMATS.items() if one.reader and one.writer]
+
+
+@pytest.mark.parametrize("check", FORMAT_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_keeps_the_contract(name: str, check: Callable[[Format], None]) -> None:
+    check(FORMATS[name])
+
+
+@st.composite
+def images(draw: st.DrawFn, masks: bool) -> Record:
+    width, height = draw(st.integers(1, 90)), draw(st.integers(1, 90))
+    n = draw(st.integers(0, 4))
+    side = st.integers(0, 1000)
+    corners = np.array([draw(st.tuples(side, side, side, side)) for _ in range(n)]).reshape(n, 2, 2)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    xyxy = np.concatenate([low, high + (low == high)], axis=1) / 1001
+    xyxy = (xyxy * [width, height, width, height]).astype(np.float32)
+    drawn: list[bytes | None] = [None] * n
+    for i in range(n if masks else 0):
+        seed = draw(st.integers(0, 99))
+        blobs = np.random.default_rng(seed).random((-(-height // 7), -(-width // 7)))
+        mask = (np.kron(blobs, np.ones((7, 7))) < draw(st.floats(0.2, 1)))[:height, :width]
+        if seed % 4 and mask.any():
+            drawn[i] = encode(mask[None])[0]
+            xyxy[i] = boxes([drawn[i] or b""], height, width)[0]
+    labels = draw(st.lists(st.sampled_from(CLASSES[:-1]), min_size=n, max_size=n))
+    scores = draw(st.lists(st.floats(0, 1, width=32), min_size=n, max_size=n))
+    objects = Objects.create(labels, scores, xyxy, mask=drawn)
+    return Record("", "", width, height, objects=objects)
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_what_is_written_is_read_back(name: str, data: st.DataObject) -> None:
+    one = FORMATS[name]
+    assert one.writer is not None
+    masks = one.writer.carries.masks and data.draw(st.booleans())
+    given_images = data.draw(st.lists(images(masks), min_size=1, max_size=4))
+    check_round_trip(one, given_images, masks=masks)
+
+
+# -- a format of another package ---------------------------------------------------------------
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Iterator[None]:
+    """A package of one file, which is installed."""
+    code = Path(__file__).with_name("toy_format.py").read_text("utf-8")
+    install(tmp_path, "toys", code, {"autolabel.formats": {"toy": "toys:TOY"}})
+    with installed(tmp_path):
+        yield
+
+
+def test_a_format_of_one_file_keeps_the_contract() -> None:
+    check_format(TOY)
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_commands_write_it_and_read_it_back(tmp_path: Path, run: Run) -> None:
+    made = Fixture(tmp_path, make_photos(tmp_path / "photos", 5))
+    made.label()
+    out, ws = tmp_path / "out", made.workspace.path
+    done = run("export", ws, "--format", "toy", "--out", out, "--val-share", 0.4, "--json").json()
+    assert (done["images"], done["objects"], done["task"]) == (5, 8, "detect")
+    assert done["lost"] == {"rejected": 4}
+    assert len(json.loads((out / "toy.json").read_text())["images"]) == 5
+    assert len(list(out.glob("pictures/val/*.png"))) == 2
+    (row,) = run("status", ws, "--json").json()["exports"]
+    assert (row["format"], row["state"], row["images"]) == ("toy", "current", 5)
+    # Written again, it replaces itself; another format does not.
+    assert run("export", ws, "--format", "toy", "--out", out).status == 0
+    assert not list(out.glob("pictures/val/*"))
+    assert run("export", ws, "--format", "coco", "--out", out).status == 1
+
+    for named in (out, out / "toy.json"):
+        truth = ground_truth.read_ground_truth(named)
+        assert sorted(r.image_id or "" for r in truth.records) == sorted(made.ids())
+        with pytest.raises(AutolabelError, match="exported by autolabel"):
+            ground_truth.read_hand_labels(named)
+    pool = make_photos(tmp_path / "pool", 6)
+    done = run("ingest", pool[0].parent, "-w", tmp_path / "new", "--holdout", out / "toy.json")
+    assert done.status == 0, done.err
+    assert "5 held-out photos" in done.err
+
+
+@pytest.mark.usefixtures("toy")
+def test_it_is_named_where_formats_are_named(tmp_path: Path, run: Run) -> None:
+    assert written() == (*written(plugins=False), "toy")
+    assert ExportConfig(format="toy", out="x").format == "toy"
+    wrong = run("export", tmp_path, "--format", "toys", "--out", "x")
+    assert wrong.status == 2
+    assert "'toy'" in wrong.err
+    with pytest.raises(AutolabelError) as raised:
+        ground_truth.read_ground_truth(tmp_path / "nowhere")
+    assert "toy.json" in raised.value.hint
+
+
+@pytest.mark.usefixtures("toy")
+def test_masks_that_it_does_not_hold_are_counted(tmp_path: Path, masked: Fixture) -> None:
+    done = masked.export("toy")
+    assert (done.task, done.lost["masks"]) == ("detect", 10)
+    with pytest.raises(AutolabelError, match="holds no masks") as raised:
+        masked.export("toy", task="segment")
+    assert "--task detect" in raised.value.hint
+
+
+def test_without_the_package_its_export_is_left_alone(tmp_path: Path, made: Fixture) -> None:
+    (tmp_path / "package").mkdir()
+    code = Path(__file__).with_name("toy_format.py").read_text("utf-8")
+    install(tmp_path / "package", "toys", code, {"autolabel.formats": {"toy": "toys:TOY"}})
+    with installed(tmp_path / "package"):
+        made.export("toy")
+    before = made.files()
+    with pytest.raises(AutolabelError, match=r"autolabel-export\.json"):
+        made.export("coco")
+    assert made.files() == before
+    assert written() == written(plugins=False)
+
+
+# -- faults ------------------------------------------------------------------------------------
+
+
+def writes(change: Callable[[dict[str, Any]], None]) -> Format:
+    """The format, whose file is changed before it is written."""
+
+    def write(folder: Path, splits: Any, options: Any) -> Written:
+        done: Written = TOY.writer.write(folder, splits, options)
+        data = json.loads((folder / "toy.json").read_text("utf-8"))
+        change(data)
+        (folder / "toy.json").write_text(json.dumps(data), "utf-8")
+        return done
+
+    return replace(TOY, writer=replace(TOY.writer, write=write))
+
+
+def rows(change: Callable[[list[Any]], Any]) -> Format:
+    def edit(data: dict[str, Any]) -> None:
+        data["images"] = {name: [change(r) for r in old] for name, old in data["images"].items()}
+
+    return writes(edit)
+
+
+def fails_on_damage(path: Path) -> Iterator[Candidate]:
+    yield Candidate(path / "toy.json", lambda: json.loads((path / "toy.json").read_text())["x"])
+
+
+def forgets_to_list(folder: Path, splits: Any, options: Any) -> Written:
+    (folder / "more.txt").write_text("")
+    return TOY.writer.write(folder, splits, options)
+
+
+def sure_of_all(path: Path) -> Iterator[Candidate]:
+    yield Candidate(path, lambda: ((), []))
+
+
+def empties(data: dict[str, Any]) -> None:
+    data["images"] = {name: old for name, old in data["images"].items() if old}
+
+
+FAULTS = {
+    "other class": (rows(lambda r: [CLASSES[8], *r[1:]]), "other labels"),
+    "class is not listed": (writes(lambda d: d["classes"].clear()), "not among the classes"),
+    "box moves": (rows(lambda r: [*r[:5], r[5] + 0.5]), "moves"),
+    "xywh": (rows(lambda r: [*r[:4], r[4] - r[2], r[5] - r[3]]), "is not read back"),
+    "score": (rows(lambda r: [r[0], 1.0, *r[2:]]), "other scores"),
+    "images without objects": (writes(empties), "is not read back"),
+    "a file is not listed": (
+        replace(TOY, writer=replace(TOY.writer, write=forgets_to_list)),
+        "lists",
+    ),
+    "item is not named": (replace(TOY, writer=replace(TOY.writer, items=("pictures/",))), "items"),
+    "sure of all": (replace(TOY, reader=replace(TOY.reader, find=sure_of_all)), "takes"),
+    "damage": (replace(TOY, reader=replace(TOY.reader, find=fails_on_damage)), "KeyError"),
+    "ending": (replace(TOY, reader=replace(TOY.reader, suffixes=("json",))), "ending 'json'"),
+    "no title": (replace(TOY, title=" "), "no title"),
+    "nothing": (Format("Nothing"), "neither reads nor writes"),
+    "masks": (
+        replace(
+            TOY,
+            reader=replace(TOY.reader, carries=Carries(masks=True, scores=True)),
+            writer=replace(TOY.writer, carries=Carries(masks=True, scores=True)),
+        ),
+        "is lost",
+    ),
+}
+
+
+@pytest.mark.parametrize(("faulty", "said"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_caught(faulty: Format, said: str) -> None:
+    caught = []
+    for check in FORMAT_CHECKS:
+        try:
+            check(faulty)
+        except (ContractError, KeyError) as e:
+            caught.append(f"{type(e).__name__}: {e}")
+    assert any(said in line for line in caught), caught
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("TOY = 3", "not a Format"),
+        ("from autolabel.datasets.base import Format\nTOY = Format('x')", "neither reads nor"),
+        ("import autolabel.datasets.coco as c\nfrom dataclasses import replace\n"
+         "TOY = replace(c.COCO, writer=replace(c.COCO.writer, items=('../',)))", "'../' cannot be"),
+    ],
+)  # fmt: skip
+def test_a_package_that_brings_none_costs_its_name_alone(
+    tmp_path: Path, code: str, said: str
+) -> None:
+    install(tmp_path, "toys", code, {"autolabel.formats": {"toy": "toys:TOY"}})
+    with installed(tmp_path):
+        assert "toy" not in written()
+        (line,) = FORMATS.plugins.problems
+    assert said in line
+
+
+def test_the_table_says_which_of_our_own_are_written() -> None:
+    ours = [name for name in FORMATS.built_in if FORMATS[name].writer is not None]
+    assert ours == list(written(plugins=False))
