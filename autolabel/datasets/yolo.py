@@ -1,10 +1,9 @@
 """YOLO labels, boxes or outlines, and ``data.yaml``, as ultralytics reads them.
 
 https://docs.ultralytics.com/datasets/detect/ and https://docs.ultralytics.com/datasets/segment/
-
-Over 300 lines, because it is two kinds of label files and an index, each both ways.
 """
 
+# Long: two kinds of label files and an index of them, each both ways, are one format.
 from __future__ import annotations
 
 import re

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autolabel.datasets.split import val_images
+from tests.datasets.conftest import Fixture
 
 
 @given(
@@ -29,3 +33,34 @@ def test_the_share_is_met_where_groups_allow(share: float, count: int) -> None:
     assert len(val_images(groups, share, 0)) == count
     if 0 < share < 0.99:
         assert val_images(groups, share, 0) != val_images(groups, share, 1)
+
+
+def grouped(**sizes: int) -> dict[str, str]:
+    """Image id -> group, of groups of these sizes."""
+    return {f"{group}{i}": group for group, size in sizes.items() for i in range(size)}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_where_no_group_can_be_cut_the_smallest_goes_whole(seed: int) -> None:
+    """Every group is far larger than the share."""
+    groups = grouped(a=30, b=10, c=20)
+    assert val_images(groups, 0.01, seed) == set(grouped(b=10))
+    assert val_images(grouped(a=30), 0.5, seed) == set()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_share_of_nearly_all_leaves_a_group_to_learn_from(seed: int) -> None:
+    groups = grouped(a=10, b=10)
+    val = val_images(groups, 0.99, seed)
+    assert val in (set(grouped(a=10)), set(grouped(b=10)))
+
+
+def test_an_export_of_one_scene_has_no_val_split_and_says_so_to_trainers(made: Fixture) -> None:
+    made.write(*(replace(record, group="one scene") for record in made.records))
+    done = made.export("yolo", val_share=0.4)
+    assert done.splits == {"train": 5}
+    data = yaml.safe_load((made.out / "data.yaml").read_text("utf-8"))
+    assert (data["train"], data["val"]) == ("images/train", "images/train")
+    assert not (made.out / "images/val").exists()
+    made.write(*(replace(r, group=str(i < 2)) for i, r in enumerate(made.records)))
+    assert made.export("yolo", val_share=0.01).splits == {"train": 3, "val": 2}
