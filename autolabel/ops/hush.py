@@ -13,6 +13,7 @@ import re
 import threading
 import warnings
 from contextlib import suppress
+from typing import Any
 
 _QUIET = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif)\."), 0)
 _quiet_lock = threading.Lock()
@@ -47,3 +48,14 @@ def hush_libtiff() -> None:
             setter = getattr(library, name)
             setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
             setter(None)
+
+
+@functools.cache
+def supervision() -> Any:
+    """Import supervision, which is told off for lacking OpenCV; what is used does not touch it.
+
+    To be called before threads start whose warnings this would silence.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("supervision")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
 from autolabel.ops.image_header import (
     KINDS,
@@ -39,6 +39,7 @@ __all__ = [
     "read_bytes",
     "read_image",
     "true_suffix",
+    "upright",
 ]
 
 Pixels = npt.NDArray[np.uint8]
@@ -133,6 +134,19 @@ def decoded(data: bytes) -> Iterator[Pixels]:
         yield pixels
 
 
+def upright(image: Image.Image) -> Pixels:
+    """Return a picture that PIL has opened as `decode` does: upright RGB, uint8 (height, width, 3).
+
+    Raises:
+        ImageError: it cannot be decoded.
+    """
+    try:
+        image.load()
+        return upright_rgb(image, _orientation(image))
+    except Exception as e:  # as in decoded
+        raise ImageError(f"cannot be decoded: {one_line(e)}") from e
+
+
 def read_image(path: str | os.PathLike[str], image_id: str | None = None) -> Pixels:
     """Read and decode a file; upright RGB, uint8 (height, width, 3).
 
@@ -210,7 +224,7 @@ def _has_plain_samples(image: ImageFile.ImageFile, data: bytes) -> bool:
     return True
 
 
-def _orientation(image: ImageFile.ImageFile) -> int:
+def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1-8; 0 where the EXIF data cannot be read, for the picture still can."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)

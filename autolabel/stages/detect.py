@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +15,7 @@ from autolabel.config import DetectConfig, EngineConfig, PipelineConfig
 from autolabel.models.base import NEGATIVE, Batching, Detector, batch_size_of
 from autolabel.ontology import Ontology
 from autolabel.ops.boxes import clip_boxes
+from autolabel.ops.hush import supervision
 from autolabel.stages.history import ontology_of
 from autolabel.stages.running import (
     Reporter,
@@ -54,7 +52,7 @@ class Detect:
     ) -> None:
         self.config = config
         self.ontology = ontology
-        _supervision()  # before the threads start, whose warnings this import would touch
+        supervision()  # before the threads start, whose warnings this import would touch
         self.detector: Detector = registry.load(models["model"], device)
         self.batch_size = batch_size_of(self.detector)
 
@@ -70,15 +68,9 @@ class Detect:
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """Records with the boxes that pass, best first."""
-        config = self.config
-        thresholds = dict.fromkeys(self.ontology.names, config.box_threshold)
-        thresholds |= config.class_threshold
-        lowest = min(config.box_threshold, *thresholds.values())
-        found = self.detector.detect([r.image() for r in batch], self.ontology, lowest)
-        return [
-            replace(r, objects=select(o, thresholds, config.nms_iou, r.width, r.height))
-            for r, o in zip(batch, found, strict=True)
-        ]
+        images = [record.image() for record in batch]
+        found = labels_in(images, self.detector, self.ontology, self.config)
+        return [replace(r, objects=o) for r, o in zip(batch, found, strict=True)]
 
     def highest(self, record: Record) -> dict[str, float]:
         """Class -> its highest score in a record with its pixels, whatever the thresholds."""
@@ -87,6 +79,25 @@ class Detect:
         for label, score in zip(found.label, found.score.tolist(), strict=True):
             best[label] = max(score, best.get(label, 0.0))
         return best
+
+
+def labels_in(
+    images: Sequence[npt.NDArray[np.uint8]],
+    detector: Detector,
+    ontology: Ontology,
+    config: DetectConfig,
+) -> list[Objects]:
+    """Return what a detector finds in each image and the options let pass, best first.
+
+    Args:
+        images: upright RGB, uint8 (height, width, 3), of any sizes.
+    """
+    thresholds = dict.fromkeys(ontology.names, config.box_threshold) | config.class_threshold
+    lowest = min(config.box_threshold, *thresholds.values())
+    return [
+        select(found, thresholds, config.nms_iou, image.shape[1], image.shape[0])
+        for image, found in zip(images, detector.detect(images, ontology, lowest), strict=True)
+    ]
 
 
 def select(
@@ -121,7 +132,7 @@ def _lost_to_negatives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
     negative = found.label == NEGATIVE
     lost = np.zeros(len(found), bool)
     if negative.any():
-        overlap = _supervision().box_iou_batch(found.xyxy, found.xyxy[negative]) > nms_iou
+        overlap = supervision().box_iou_batch(found.xyxy, found.xyxy[negative]) > nms_iou
         better = found.score[negative][None, :] > found.score[:, None]
         lost = (overlap & better).any(axis=1) & ~negative
     return lost
@@ -132,19 +143,10 @@ def _survives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
     # Places for scores: no two are equal, whose order numpy leaves open.
     place = np.arange(len(found), 0, -1)
     boxes = np.column_stack([found.xyxy, place, classes]).astype(np.float64)
-    kept: npt.NDArray[np.bool_] = _supervision().box_non_max_suppression(
+    kept: npt.NDArray[np.bool_] = supervision().box_non_max_suppression(
         boxes, iou_threshold=nms_iou
     )
     return kept
-
-
-@functools.cache
-def _supervision() -> Any:
-    with warnings.catch_warnings():
-        # It is told off for lacking OpenCV, which what is used here does not touch.
-        warnings.simplefilter("ignore")
-        import supervision
-    return supervision
 
 
 def detect(

@@ -46,18 +46,29 @@ class Refine:
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         """The same objects in the same order, those that are kept with masks."""
-        return [replace(record, objects=self._refined(record)) for record in batch]
+        return [
+            replace(r, objects=masks_of(r.objects, r.image(), self.segmenter, self.config))
+            for r in batch
+        ]
 
-    def _refined(self, record: Record) -> Objects:
-        boxes = record.objects.kept.xyxy
-        found = self.segmenter.segment(
-            record.image(),
-            boxes,
-            multimask=self.config.multimask,
-            box_agreement=self.config.box_agreement,
-        )
-        found = cleaned(found, boxes, record.height, record.width, self.config)
-        return merge(record.objects, found, record.height, record.width, self.config.tighten)
+
+def masks_of(
+    objects: Objects,
+    image: npt.NDArray[np.uint8],
+    segmenter: Segmenter,
+    config: RefineConfig,
+) -> Objects:
+    """Return the objects with masks for those that are kept; see `merge`.
+
+    Args:
+        image: upright RGB, uint8 (height, width, 3).
+    """
+    boxes, (height, width) = objects.kept.xyxy, image.shape[:2]
+    found = segmenter.segment(
+        image, boxes, multimask=config.multimask, box_agreement=config.box_agreement
+    )
+    found = cleaned(found, boxes, height, width, config)
+    return merge(objects, found, height, width, config.tighten)
 
 
 def cleaned(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from autolabel.errors import AutolabelError
+from autolabel.ops.hush import supervision
 from autolabel.ops.images import ImageError, read_image
 from autolabel.ops.masks import decode
 from autolabel.sources import from_uri
@@ -54,7 +52,7 @@ def paint(
     """
     if not len(boxes_xyxy):
         return pixels.copy()
-    sv = _supervision()
+    sv = supervision()
     colours = sv.ColorPalette.from_hex(list(palette))
     scene = np.ascontiguousarray(pixels[..., ::-1])  # supervision draws BGR
     found = sv.Detections(xyxy=boxes_xyxy.copy(), class_id=np.asarray(ids), mask=masks)
@@ -105,12 +103,3 @@ def read_photo(record: Record, source_root: Path) -> Pixels:
 def evidence(scores: Mapping[str, float]) -> list[str]:
     """Write the evidence of a label that tells most: ``clip 0.98``."""
     return [f"{name} {scores[name]:.2f}" for name in _EVIDENCE if name in scores]
-
-
-@functools.cache
-def _supervision() -> Any:
-    with warnings.catch_warnings():
-        # It is told off for lacking OpenCV, which what is used here does not touch.
-        warnings.simplefilter("ignore")
-        import supervision
-    return supervision
