@@ -144,7 +144,7 @@ def detect(
     engine: EngineConfig,
 ) -> None:
     """Find what the prompts name: text prompts to boxes."""
-    from autolabel.cli.state import detected, layers_of
+    from autolabel.cli.state import detected, state_of_layer
     from autolabel.stages.table import STAGES
 
     home = source_or_workspace(source, workspace)
@@ -160,7 +160,7 @@ def detect(
         )
         unseen = detected(home, done, config, engine)
     if json:
-        show.data({"detect": {**layers_of(home)["detect"], "unseen": unseen}})
+        show.data({"detect": {**state_of_layer(home, "detect"), "unseen": unseen}})
 
 
 @app.command(epilog=example("filter ws --min-side 8 --clip clip-vit-base-patch32 --clip-class"))
@@ -248,15 +248,12 @@ def export(
     config: ExportConfig,
 ) -> None:
     """Write the kept labels as a COCO or YOLO dataset."""
-    from autolabel.cli.state import labels
-    from autolabel.datasets.export import export as write
-    from autolabel.stages.history import ontology_of
+    from autolabel.pipeline.products import export_labels
 
     home = existing(workspace)
     move_source(home, source_root)
-    found = labels(home, config.from_layer, allow_unfinished=allow_unfinished)
-    done = write(home, found.layer, ontology_of(found.layer), config)
-    show.exported(done, json, **found.counts())
+    done, labels = export_labels(home, config, allow_unfinished=allow_unfinished, say=show.message)
+    show.exported(done, json, **labels.counts())
 
 
 @app.command(epilog=example("train ws --student yolo26n.yaml --epochs 50 --device 0"))
@@ -284,16 +281,16 @@ def train(
     **AGPL-3.0**, and its makers say so of the weights that it trains too. Nothing is fetched or
     sent. A stopped training goes on where it was.
     """
-    from autolabel.cli.run import train_student
+    from autolabel.pipeline.products import train_student
 
     home = existing(workspace)
     move_source(home, source_root)
     with show.Reporter() as report, show.stopping("run the same command again"):
-        done, found = train_student(
-            home, config, engine, report,
-            overwrite=overwrite, allow_unfinished=allow_unfinished,
+        done, labels = train_student(
+            home, config, engine, overwrite=overwrite, allow_unfinished=allow_unfinished,
+            report=report, say=show.message,
         )  # fmt: skip
-    show.trained(done, json, **found.counts())
+    show.trained(done, json, **labels.counts())
 
 
 @app.command(epilog=example("evaluate ws --truth hand-labelled/annotations.json"))
@@ -307,14 +304,17 @@ def evaluate(
     engine: EngineConfig,
 ) -> None:
     """Measure raw boxes, labels and students on the same hand-labelled photos, with intervals."""
-    from autolabel.cli.run import evaluation_data, measure
     from autolabel.cli.show_evaluation import evaluation
+    from autolabel.pipeline.products import evaluate_labels
 
     home = existing(workspace)
     with show.Reporter() as report, show.stopping("run the same command again"):
-        result, found = measure(home, config, engine, report, allow_unfinished=allow_unfinished)
+        result, labels = evaluate_labels(
+            home, config, engine, allow_unfinished=allow_unfinished,
+            report=report, say=show.message,
+        )  # fmt: skip
     if json:
-        show.data(evaluation_data(result, found))
+        show.data({**result.as_json(), **labels.counts()})
     else:
         evaluation(result)
 
@@ -330,12 +330,15 @@ def report(
     config: ReportConfig,
 ) -> None:
     """Write one HTML page that tells whether to trust the labels and the small detector."""
-    from autolabel.cli.run import report_on
+    from autolabel.cli.run import open_page
+    from autolabel.pipeline.products import write_page
 
     home = existing(workspace)
     move_source(home, source_root)
-    done, found = report_on(home, config, allow_unfinished=allow_unfinished)
-    show.reported(done, json, **found.counts())
+    done, labels = write_page(home, config, allow_unfinished=allow_unfinished, say=show.message)
+    if config.open:
+        open_page(done.out)
+    show.reported(done, json, **labels.counts())
 
 
 @app.command(epilog=example("init pipeline.yaml"))
@@ -392,14 +395,14 @@ def run(
     Photos, prompts, models, student, hand labels and places to write are checked before the first
     photo. `autolabel init` writes a file to start from.
     """
-    from autolabel.cli.run import plan_pipeline, run_pipeline
+    from autolabel.cli.run import show_plan, show_run
 
     config = load_pipeline(file, override or [])
     if dry_run:
-        plan_pipeline(config, until=until, as_json=json)
+        show_plan(config, until=until, as_json=json)
         return
     with show.Reporter() as report, show.stopping("run the same command again"):
-        run_pipeline(config, report, until=until, as_json=json)
+        show_run(config, report, until=until, as_json=json)
 
 
 @app.command(epilog=example("preview ws --out pictures --class cat --rejected"))
@@ -431,21 +434,20 @@ def preview(
     json: Json = False,
 ) -> None:
     """Draw images with their labels, and sheets of kept and rejected crops with the reasons."""
-    from autolabel.cli.state import labels
     from autolabel.report.preview import preview as draw
-    from autolabel.stages.history import ontology_of
+    from autolabel.stages.labels import chosen_labels
     from autolabel.stages.running import existing_root
 
     home = existing(workspace)
     move_source(home, source_root)
-    shown = labels(home, layer, allow_unfinished=True, flag="--layer").layer
-    ontology = ontology_of(shown)
+    labels = chosen_labels(home, layer, allow_unfinished=True, flag="--layer", say=show.message)
+    ontology = labels.ontology
     if only is not None and only not in ontology.names:
         raise UsageError(
             f"there is no class {only!r}", hint=suggest(only, ontology.names, "the classes are")
         )
     done = draw(
-        shown, ontology, existing_root(home), out,
+        labels.layer, ontology, existing_root(home), out,
         rejected=rejected, only=only, images=images, crops=crops,
     )  # fmt: skip
     show.previewed(done, json)
@@ -473,8 +475,9 @@ def _finished(
     json: bool,
     also: dict[str, int] | None = None,
 ) -> None:
-    from autolabel.cli.state import finished, layers_of
+    from autolabel.cli.state import finished, state_of_layer
 
     finished(stage, done, workspace)
     if json:
-        show.data({done.layer.name: layers_of(workspace)[done.layer.name] | (also or {})})
+        name = done.layer.name
+        show.data({name: state_of_layer(workspace, name) | (also or {})})

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from autolabel.cli import overview, show
 from autolabel.cli.show_unseen import unseen as show_unseen
 from autolabel.config import DetectConfig, EngineConfig
-from autolabel.errors import AutolabelError
 from autolabel.stages.ingest import IngestResult
-from autolabel.stages.running import StageResult, check_ready
+from autolabel.stages.running import StageResult
 from autolabel.stages.table import label_layers
 from autolabel.stages.unseen import look_again
-from autolabel.store import Layer, Workspace
+from autolabel.store import LayerState, Workspace
 
 
 def status_of(workspace: Workspace, *, errors: bool = False) -> dict[str, Any]:
@@ -42,28 +40,35 @@ def status_of(workspace: Workspace, *, errors: bool = False) -> dict[str, Any]:
 
 def layers_of(workspace: Workspace) -> dict[str, Any]:
     """The state of every layer, as JSON values."""
-    layers: dict[str, Any] = {}
-    for state in workspace.states():
-        manifest, counts = state.layer.manifest, state.layer.counts()
-        layers[state.layer.name] = {
-            "shards": state.shards,
-            "missing_shards": state.missing,
-            "stale_shards": state.stale,
-            "stale": state.stale > 0,
-            "complete": state.complete,
-            "images": counts.images,
-            "objects": counts.objects,
-            "kept": counts.kept,
-            "errors": counts.errors,
-            "splits": dict(sorted(counts.splits.items())),
-            "source": state.source,
-            "settings": manifest.settings,
-            "model": manifest.model,
-            "version": manifest.version,
-        }
-        if state.layer.name in label_layers():
-            layers[state.layer.name]["classes"] = overview.classes_of(state.layer)
-    return layers
+    return {state.layer.name: _state(state) for state in workspace.states()}
+
+
+def state_of_layer(workspace: Workspace, name: str) -> dict[str, Any]:
+    """The state of one layer, as JSON values; only those that it comes from are looked at."""
+    return _state(workspace.state(name))
+
+
+def _state(state: LayerState) -> dict[str, Any]:
+    manifest, counts = state.layer.manifest, state.layer.counts()
+    shown = {
+        "shards": state.shards,
+        "missing_shards": state.missing,
+        "stale_shards": state.stale,
+        "stale": state.stale > 0,
+        "complete": state.complete,
+        "images": counts.images,
+        "objects": counts.objects,
+        "kept": counts.kept,
+        "errors": counts.errors,
+        "splits": dict(sorted(counts.splits.items())),
+        "source": state.source,
+        "settings": manifest.settings,
+        "model": manifest.model,
+        "version": manifest.version,
+    }
+    if state.layer.name in label_layers():
+        shown["classes"] = overview.classes_of(state.layer)
+    return shown
 
 
 def detected(
@@ -98,67 +103,6 @@ def finished(stage: str, done: StageResult, workspace: Workspace) -> None:
         )
     if counts.errors:
         show.files_failed(overview.newly_failed(workspace, done.layer), workspace.path)
-
-
-@dataclass(frozen=True)
-class Labels:
-    """A layer of labels to read, as it was when reading began, and what of the photos it lacks.
-
-    Attributes:
-        layer: the labels.
-        left_out_images: photos of the workspace that the layer does not have yet.
-        stale_images: photos whose labels were made from what has changed since.
-    """
-
-    layer: Layer
-    left_out_images: int = 0
-    stale_images: int = 0
-
-    def counts(self) -> dict[str, int]:
-        """The counts, for JSON."""
-        return {"left_out_images": self.left_out_images, "stale_images": self.stale_images}
-
-
-def labels(
-    workspace: Workspace,
-    name: str | None,
-    *,
-    allow_unfinished: bool,
-    flag: str = "--from",
-    quiet: bool = False,
-) -> Labels:
-    """The layer of that name, or the newest with labels; it is complete, or it is said what not.
-
-    Args:
-        workspace: has labels.
-        name: of the layer; None for the newest.
-        allow_unfinished: whether one that is unfinished or stale will do.
-        flag: the option that names another layer.
-        quiet: whether to say nothing.
-
-    Raises:
-        AutolabelError: the layer is unfinished or stale and that is not allowed.
-    """
-    layer = (workspace.require(name) if name else workspace.newest(label_layers())).snapshot()
-    state = workspace.state(layer.name)
-    if state.complete:
-        return Labels(layer)
-    if not allow_unfinished:
-        try:
-            check_ready(workspace, layer, flag)
-        except AutolabelError as e:
-            raise AutolabelError(e.message, hint=f"{e.hint}; or --allow-unfinished") from None
-    whole = workspace.ancestry(layer)[-1]
-    images = {index: layer.rows(index) for index in layer.shards()}
-    left_out = sum(map(whole.rows, whole.shards())) - sum(images.values())
-    stale = sum(images[index] for index in state.outdated & images.keys())
-    found = Labels(layer, max(left_out, 0), stale)
-    if not quiet:
-        show.message(
-            f"warning: {state.problem()}; {found.left_out_images} images are left out, the labels "
-            f"of {found.stale_images} are stale"
-        )
-    return found
 
 
 def models_known() -> list[dict[str, Any]]:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from autolabel.cli.state import labels
 from autolabel.config import EngineConfig, ExportConfig, FilterConfig
 from autolabel.datasets import export
 from autolabel.errors import AutolabelError
 from autolabel.stages import refine as refining
 from autolabel.stages.filter import filter_labels
 from autolabel.stages.history import ontology_of
+from autolabel.stages.labels import chosen_labels
 from autolabel.store import Workspace
 from tests.conftest import SAMPLE, Finished, Run, make_photos
 from tests.crash import content
@@ -206,7 +206,7 @@ def test_an_export_beside_a_writer_holds_the_labels_that_it_began_with(
     home, out = Workspace(ws), tmp_path / "out"
     old = home.require("filter").counts().kept
     config = ExportConfig(format="coco", out=str(out))
-    layer = labels(home, None, allow_unfinished=False).layer
+    layer = chosen_labels(home, None).layer
     place, placed = export.place_image, [0]
 
     def placing(*arguments: Any, **options: Any) -> Any:
