@@ -13,11 +13,10 @@ from typing import Any
 from autolabel import __version__, store
 from autolabel.config import ExportConfig
 from autolabel.datasets.base import Carries, ExportImage, WriteOptions, Writer
-from autolabel.datasets.folder import check_free, dataset_files
 from autolabel.datasets.formats import writer_of
 from autolabel.datasets.images import ChangedError, Link, place_image
-from autolabel.datasets.known import exports_of, note_export
 from autolabel.datasets.names import unique_stems
+from autolabel.datasets.publisher import check_free, dataset_files, exports_of, note_export
 from autolabel.datasets.split import val_images
 from autolabel.datasets.task import Task, choose_task
 from autolabel.errors import AutolabelError

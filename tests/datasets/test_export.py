@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autolabel.datasets.folder import MARKER
 from autolabel.datasets.ground_truth import read_ground_truth
+from autolabel.datasets.publisher import MARKER
 from autolabel.errors import AutolabelError
 from autolabel.types import Objects
 from tests.conftest import Run

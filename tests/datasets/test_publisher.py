@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import autolabel.datasets.export as export_room
-from autolabel.datasets.folder import MARKER, STAGING, dataset_files
+from autolabel.datasets.publisher import MARKER, STAGING, dataset_files
 from autolabel.errors import AutolabelError
 from autolabel.types import Objects
 from tests.conftest import make_photos
@@ -212,7 +212,7 @@ def test_a_kill_while_moving_is_finished_by_the_next_run(made: Fixture, moves: i
         from autolabel.datasets.export import export
         from autolabel.ontology import Ontology
         from autolabel.store import Workspace
-        from autolabel.datasets.folder import STAGING
+        from autolabel.datasets.publisher import STAGING
         left, out = [{moves}], Path(sys.argv[2])
         def counted(act):
             def run(self, *args, **kwargs):
