@@ -11,8 +11,7 @@ import torch
 
 from autolabel.errors import AutolabelError
 from autolabel.models.alike import Inputs, in_sizes
-
-Vectors = npt.NDArray[np.float32]
+from autolabel.ops.arrays import Vectors
 
 CROPS_PER_PASS = 64
 """Crops of one forward pass, so that memory does not grow with what an image holds."""

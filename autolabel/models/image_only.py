@@ -13,8 +13,9 @@ from transformers import AutoImageProcessor, AutoModel
 
 from autolabel.models.alike import Inputs
 from autolabel.models.device import batch_size, resolve
-from autolabel.models.embedding import Vectors, in_passes
+from autolabel.models.embedding import in_passes
 from autolabel.models.loading import load
+from autolabel.ops.arrays import Vectors
 from autolabel.registry import Located
 
 

@@ -16,8 +16,9 @@ from autolabel.errors import AutolabelError
 from autolabel.models.alike import Inputs
 from autolabel.models.base import Scoring
 from autolabel.models.device import batch_size, resolve
-from autolabel.models.embedding import Vectors, in_passes, unit
+from autolabel.models.embedding import in_passes, unit
 from autolabel.models.loading import load
+from autolabel.ops.arrays import Vectors
 from autolabel.registry import Located
 
 PADDING: Mapping[str, str] = {"siglip": "max_length", "siglip2": "max_length"}

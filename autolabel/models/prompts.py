@@ -16,12 +16,11 @@ import numpy.typing as npt
 from autolabel.errors import AutolabelError
 from autolabel.models.base import NEGATIVE
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Vectors
 from autolabel.types import Objects
 
 Pair = tuple[str | None, str]
 """Class and prompt; a negative's class is None."""
-
-Floats = npt.NDArray[np.float32]
 
 
 def split(
@@ -78,9 +77,9 @@ def refuse_long(prompts: Sequence[str], length: Callable[[str], int], longest: i
 def best_of(
     pairs: Sequence[Pair],
     boxes_xyxy: npt.NDArray[np.floating[Any]],
-    scores: Floats,
+    scores: Vectors,
     min_score: float,
-    evidence: Mapping[str, Floats] | None = None,
+    evidence: Mapping[str, Vectors] | None = None,
 ) -> Objects:
     """The queries of one image that reach a score, each with its best prompt.
 
@@ -109,15 +108,15 @@ def label(pair: Pair) -> str:
     return NEGATIVE if pair[0] is None else pair[0]
 
 
-def to_xyxy(boxes: Floats, sizes_wh: Floats) -> Floats:
+def to_xyxy(boxes: Vectors, sizes_wh: Vectors) -> Vectors:
     """Relative centre boxes (images, queries, 4) to absolute corners, in pixels of each image."""
     centre, size = boxes[..., :2], boxes[..., 2:]
     corners = np.concatenate([centre - 0.5 * size, centre + 0.5 * size], axis=-1)
-    scaled: Floats = corners * np.tile(sizes_wh, 2)[:, None, :]
+    scaled: Vectors = corners * np.tile(sizes_wh, 2)[:, None, :]
     return scaled
 
 
-def sizes_wh(images: Sequence[npt.NDArray[np.uint8]]) -> Floats:
+def sizes_wh(images: Sequence[npt.NDArray[np.uint8]]) -> Vectors:
     """Width and height of each image, pixels, (n, 2)."""
     return np.array([image.shape[1::-1] for image in images], np.float32)
 

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+from autolabel.ops.arrays import Pixels
 
 FILL = (122, 116, 104)
 """Colour of the padding: the mean that CLIP subtracts, so that it becomes zeros."""

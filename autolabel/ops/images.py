@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageFile
 
+from autolabel.ops.arrays import Pixels
 from autolabel.ops.image_header import (
     KINDS,
     MAX_PIXELS,
@@ -42,7 +41,6 @@ __all__ = [
     "upright",
 ]
 
-Pixels = npt.NDArray[np.uint8]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".tif", ".tiff"}

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import hadamard
 
-Pixels = npt.NDArray[np.uint8]
+from autolabel.ops.arrays import Pixels
+
 Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Affine = npt.NDArray[np.float64]

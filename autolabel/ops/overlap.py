@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.ops.local_features import Affine, Float, Mask, Pixels
+from autolabel.ops.arrays import Pixels
+from autolabel.ops.local_features import Affine, Float, Mask
 
 _SMOOTH = 1.2  # pixels: takes away noise and the blocks of JPEG
 _WINDOW = (15, 15)  # pixels in which tones are correlated

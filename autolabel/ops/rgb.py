@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Pixels = npt.NDArray[np.uint8]
+from autolabel.ops.arrays import Pixels
 
 BLOCK = 1024
 """Pixels; pictures are converted in squares of this side, so that what lies between stays small."""

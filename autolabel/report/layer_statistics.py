@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from autolabel.ops.arrays import Bools, Floats, Ints
 from autolabel.store import Layer
 from autolabel.types import POOL
 
@@ -23,10 +23,6 @@ _OBJECT = "objects.list.element."
 _READ = ("uri", "split", "error", *(f"{_OBJECT}{name}" for name in ("label", "keep", "reason")))
 _MOST_ERRORS = 100
 _MOST_FAILED = 200
-
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, order=True)

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from autolabel.errors import AutolabelError
 from autolabel.ops import local_features, overlap
+from autolabel.ops.arrays import Pixels
 from autolabel.ops.hashes import NearIndex, dihedral_hashes, phash, thumbnail
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
-from autolabel.ops.local_features import Affine, Features, Mask, Pixels
+from autolabel.ops.local_features import Affine, Features, Mask
 from autolabel.ops.overlap import Overlap
 from autolabel.stages.repeats import NEAR_HELD_OUT
 from autolabel.types import LEAK, POOL, Record

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from autolabel.ops.arrays import Vectors
 from autolabel.types import Record
-
-Vectors = npt.NDArray[np.float32]
 
 WHOLE = "image"
 """Key of the vector of the whole image, in `Record.vectors`; every other key is of its objects."""

@@ -10,14 +10,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from autolabel.errors import AutolabelError
+from autolabel.ops.arrays import Bools, Pixels
 from autolabel.ops.hush import supervision
 from autolabel.ops.images import ImageError, read_image
 from autolabel.ops.masks import decode
 from autolabel.sources import from_uri
 from autolabel.types import Record
-
-Pixels = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
 
 PALETTE = ("#1769e0", "#0b8a4a", "#b5560a", "#7b3fc4", "#0b8793", "#c2277f", "#6b6b00", "#4a4a4a")
 """Colours of the classes, by their ids; beyond the last the first comes again."""

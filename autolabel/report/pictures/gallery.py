@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.ops.arrays import Pixels
 from autolabel.ops.crops import square_crop
 from autolabel.report.layer_statistics import LayerStatistics, Sample
-from autolabel.report.pictures.drawing import PALETTE, REJECTED, Pixels, evidence, paint
+from autolabel.report.pictures.drawing import PALETTE, REJECTED, evidence, paint
 from autolabel.report.pictures.image_budget import CELL, ImageBudget, Picture, resized
 from autolabel.report.pictures.photo_reader import PhotoReader
 from autolabel.report.pictures.scenes import SceneShown, labelled

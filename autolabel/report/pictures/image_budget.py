@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from autolabel.report.pictures.drawing import Pixels
+from autolabel.ops.arrays import Pixels
 
 LONGEST = 560
 """Longest side of a photo in the page, in pixels: what a third of a wide page shows sharply."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from autolabel.errors import AutolabelError
-from autolabel.report.pictures.drawing import Pixels, read_photo
+from autolabel.ops.arrays import Pixels
+from autolabel.report.pictures.drawing import read_photo
 from autolabel.report.pictures.scenes import Canvas
 from autolabel.sources import from_uri
 from autolabel.types import Record

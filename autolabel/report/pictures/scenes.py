@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.metrics.confusion import box_overlap
-from autolabel.report.pictures.drawing import PALETTE, REJECTED, Bools, Pixels, masks_of, paint
+from autolabel.ops.arrays import Bools, Pixels
+from autolabel.report.pictures.drawing import PALETTE, REJECTED, masks_of, paint
 from autolabel.report.pictures.image_budget import ImageBudget, Picture, fitted, resized
 from autolabel.types import Objects, Record
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autolabel.config import FilterConfig
+from autolabel.ops.arrays import Bools
 from autolabel.stages.filter.evidence import (
     CLIP,
     DINOV2,
@@ -21,7 +22,7 @@ from autolabel.stages.filter.evidence import (
 )
 from autolabel.stages.filter.examples import Probe
 from autolabel.stages.filter.prototypes import Prototypes
-from autolabel.stages.filter.rule import Bools, Evidence, RuleInput
+from autolabel.stages.filter.rule import Evidence, RuleInput
 from autolabel.stages.filter.rules import RULES, active, option_of
 from autolabel.stages.filter.texts import TextVectors
 from autolabel.store.vectors import CROPS, WHOLE

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.ops.arrays import Floats, Vectors
 from autolabel.stages.filter.prototypes import NEAR_ZERO, Prototypes, neighbour_distances
 from autolabel.stages.filter.texts import TextVectors
-from autolabel.store.vectors import CROPS, Vectors
+from autolabel.store.vectors import CROPS
 from autolabel.types import Objects, Record
 
-Floats = npt.NDArray[np.float64]
 Names = npt.NDArray[np.object_]
 
 CLIP, DINOV2 = "clip", "dinov2"

@@ -22,13 +22,13 @@ from autolabel.datasets.held_out import held_out_photos
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.models.base import Embedder
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Vectors
 from autolabel.ops.crops import square_crop
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
 from autolabel.reading import parse_arrays
 from autolabel.sources import find_images
 from autolabel.stages.filter.evidence import ProbeAnswers
 from autolabel.stages.filter.prototypes import LARGEST_FIT
-from autolabel.store.vectors import Vectors
 
 PER_PASS = 64
 """Example crops that are in memory at a time."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autolabel.ops.arrays import Vectors
 from autolabel.reading import parse_arrays
-from autolabel.store.vectors import Vectors
 from autolabel.types import Record
 
 LARGEST_FIT = 2**31

@@ -7,20 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.config import FilterConfig
-from autolabel.stages.filter.evidence import (
-    CLIP,
-    DINOV2,
-    Distances,
-    Floats,
-    Probabilities,
-    ProbeAnswers,
-)
+from autolabel.ops.arrays import Bools, Floats
+from autolabel.stages.filter.evidence import CLIP, DINOV2, Distances, Probabilities, ProbeAnswers
 from autolabel.types import Record
-
-Bools = npt.NDArray[np.bool_]
 
 Evidence = Literal["probabilities", "distances", "probe"]
 """What the embeddings may say of the labels; see the properties of `RuleInput`."""

@@ -14,18 +14,9 @@ import numpy as np
 from autolabel.config import FilterConfig
 from autolabel.errors import UsageError, suggest
 from autolabel.ops import masks
+from autolabel.ops.arrays import Bools, Floats
 from autolabel.ops.boxes import box_areas
-from autolabel.stages.filter.evidence import Floats
-from autolabel.stages.filter.rule import (
-    EMBEDDER,
-    Bools,
-    Evidence,
-    Rejected,
-    Rule,
-    RuleInput,
-    over,
-    under,
-)
+from autolabel.stages.filter.rule import EMBEDDER, Evidence, Rejected, Rule, RuleInput, over, under
 
 GROUP = "max_per_group"
 """The one rule that is about whole images, and so not in the table."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from autolabel.models.base import ImageTextEmbedder, Scoring
 from autolabel.ontology import Ontology
-from autolabel.store.vectors import Vectors
+from autolabel.ops.arrays import Vectors
 
 BACKGROUND: Literal["background"] = "background"
 """Name of what a crop shows when it shows no class and no negative."""
