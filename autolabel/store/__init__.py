@@ -3,8 +3,13 @@
 A shard is written under a hidden name, fsynced and renamed, so a visible one is whole. Shard *i*
 of a layer depends on shard *i* of its source alone, whose digest it carries; it is stale exactly
 when that digest no longer fits. A shard that is there is never changed: a layer that must be made
-anew, in part or as a whole, is written beside the old one, hidden, and takes its place when it is
+anew, in part or as a whole, is written into a hidden successor, which takes its place when it is
 complete. Who reads a layer goes on reading what was there when he began.
+
+Whatever commands leave is published in one of three ways, so that a kill at any moment leaves the
+old one or the new one: a file by `write_atomic`, a folder of its own (a layer, a student) by
+`FolderSwap`, files among those of others (an export) by `FileSet`. What it was made of is noted
+with it, and `is_current` says whether that is what it would be made of now.
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ def to_vector_table(records: Sequence[Record]) -> pa.Table:
 
     Half precision moves a cosine by less than 0.001 and halves the layer.
 
-    A record without vectors gets an empty list and no vector of the image.
+    Args:
+        records: their vectors are float32, `CROPS` of shape (objects, size), `WHOLE` of (1, size);
+            one without vectors gets an empty list and no vector of the image.
     """
     crops = [_of(r, CROPS) for r in records]
     images = [_of(r, WHOLE) for r in records]
