@@ -48,13 +48,15 @@ def main() -> None:
         rates: list[float] = []
         for size in [options.batch_size[0], *options.batch_size]:  # the first run warms up
             name = f"detect-{len(rates)}"
-            layer = workspace.begin(name, bound_to(Manifest(name), source), overwrite=False)
+            digests = {index: source.digest(index) for index in source.shards()}
+            manifest = bound_to(Manifest(name), source)
+            update = workspace.plan_update(name, manifest, digests, overwrite=False)
             progress = Progress()
             start = time.perf_counter()
             local.run(
                 partial(lambda made: made, stage),
-                layer,
-                tasks_from(source, layer.to_do(source)),
+                update.begin(),
+                tasks_from(source, update.to_do),
                 progress,
                 batch_size=size,
                 photos=workspace.source_root,

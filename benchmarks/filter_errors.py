@@ -131,14 +131,17 @@ def planted_workspace(
     kinds = {str(i): [one.kind for one in rows] for i, rows in by_id.items()}
     ontology = Ontology({name: (name,) for name in truth.names})
     manifest = Manifest(stage="detect", settings={"ontology": ontology.to_mapping(), "seed": seed})
-    layer = workspace.begin("detect", bound_to(manifest, images), overwrite=True)
+    digests = {index: images.digest(index) for index in images.shards()}
+    update = workspace.plan_update("detect", bound_to(manifest, images), digests, overwrite=False)
+    layer = update.begin()
     rng = np.random.default_rng(seed + 1)
     for index in images.shards():
         records = [
             replace(record, objects=_objects(by_id[record.image_id], rng))
             for record in images.read(index)
         ]
-        layer.write(index, records, images.digest(index))
+        layer.write(index, records, digests[index])
+    update.finish()
     return workspace, kinds
 
 

@@ -61,7 +61,10 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        layer = Workspace(home / "ws").begin("detect", Manifest("detect"), overwrite=False)
+        shards = dict.fromkeys(range(-(-len(records) // SHARD)), "")
+        workspace = Workspace(home / "ws")
+        update = workspace.plan_update("detect", Manifest("detect"), shards, overwrite=False)
+        layer = update.begin()
         start = time.perf_counter()
         for i in range(0, len(records), SHARD):
             layer.write(i // SHARD, records[i : i + SHARD], None)

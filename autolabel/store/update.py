@@ -144,14 +144,14 @@ class LayerUpdate:
 
 def plan_update(
     final: Layer,
-    fresh: Layer,
     manifest: Manifest,
     wanted: Mapping[int, str],
     *,
     overwrite: bool,
-    redo: Redo,
+    redo: Redo = redo_nothing,
 ) -> LayerUpdate:
-    """Plan it as `Workspace.plan_update` says; `fresh`, the hidden successor, need not exist."""
+    """Plan it as `Workspace.plan_update` says."""
+    fresh = Layer(swap_of(final).next, final.name)
     shared: frozenset[int] = frozenset()
     redone: frozenset[int] = frozenset()
     if not final.exists:

@@ -217,9 +217,6 @@ class Workspace:
     def _layer(self, name: str) -> Layer:
         return Layer(self.path / name, name)
 
-    def _next(self, name: str) -> Layer:
-        return Layer(swap_of(self._layer(name)).next, name)
-
     def plan_update(
         self,
         name: str,
@@ -251,32 +248,4 @@ class Workspace:
                 f"there is nothing to make {name}/ of, and it holds labels",
                 hint=f"autolabel status {self.path} shows the layers",
             )
-        return plan_update(
-            final, self._next(name), manifest, wanted, overwrite=overwrite, redo=redo
-        )
-
-    def begin(self, name: str, manifest: Manifest, *, overwrite: bool) -> Layer:
-        """Return the layer to write into, where what its shards are made of is not looked at.
-
-        It is the one that is there, or where settings differ its hidden successor; call `finish`
-        when its shards are complete.
-
-        Raises:
-            AutolabelError: settings differ and `overwrite` is False.
-        """
-        layer, fresh = self.layer(name), self._next(name)
-        if layer.exists and layer.manifest.changes_to(manifest):
-            layer = fresh
-        wanted = {index: layer.source_digest(index) for index in layer.shards()}
-        update = plan_update(
-            self.layer(name), fresh, manifest, wanted, overwrite=overwrite, redo=redo_nothing
-        )
-        return update.begin()
-
-    def finish(self, layer: Layer) -> Layer:
-        """Put a complete hidden successor in the place of the layer that it replaces."""
-        final = self.layer(layer.name)
-        layer.note_shards()
-        if layer.path != final.path:
-            swap_of(final).publish()
-        return final
+        return plan_update(final, manifest, wanted, overwrite=overwrite, redo=redo)

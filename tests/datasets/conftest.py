@@ -20,6 +20,7 @@ from autolabel.sources import to_uri
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 from tests.conftest import make_photos
+from tests.layers import begin
 
 ONTOLOGY = Ontology.from_prompts(["cat", "dog"])
 
@@ -58,7 +59,7 @@ class Fixture:
         """Let the commands take the photos for labelled: a layer `detect` of the same records."""
         layer = self.workspace.layer("images")
         manifest = replace(layer.manifest, settings={"ontology": ONTOLOGY.to_mapping()})
-        detect = self.workspace.begin("detect", bound_to(manifest, layer), overwrite=True)
+        detect = begin(self.workspace, "detect", bound_to(manifest, layer), overwrite=True)
         detect.write(0, layer.read(0), layer.digest(0))
 
     def ids(self) -> list[str]:

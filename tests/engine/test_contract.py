@@ -17,6 +17,7 @@ from autolabel.stages.running import ENGINES
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.types import CHANGED, Objects, Record
 from tests.conftest import make_photos
+from tests.layers import begin
 
 
 class Widths:
@@ -75,7 +76,7 @@ def cluster() -> Iterator[None]:
 
 
 def run(engine: str, folder: Path, refuse: str = "") -> tuple[Layer, Progress]:
-    layer = Workspace(folder / engine).begin("detect", Manifest("detect"), overwrite=False)
+    layer = begin(Workspace(folder / engine), "detect", Manifest("detect"), overwrite=False)
     progress = Progress()
     module = importlib.import_module(ENGINES[engine])
     tasks = [task for task in TASKS if task.index not in layer.shards()]
@@ -123,11 +124,11 @@ def test_a_stage_that_does_not_start_says_why(engine: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_layer_is_begun_once_the_stage_is_made(engine: str, tmp_path: Path) -> None:
-    def begin() -> Layer:
-        return Workspace(tmp_path / "ws").begin("detect", Manifest("detect"), overwrite=False)
+    def first() -> Layer:
+        return begin(Workspace(tmp_path / "ws"), "detect", Manifest("detect"), overwrite=False)
 
     go = partial(
-        importlib.import_module(ENGINES[engine]).run, layer=begin, tasks=TASKS[:1],
+        importlib.import_module(ENGINES[engine]).run, layer=first, tasks=TASKS[:1],
         progress=Progress(), batch_size=2, workers=1,
     )  # fmt: skip
     with pytest.raises(AutolabelError, match="device cuda:7 is not there"):
@@ -141,7 +142,7 @@ def test_a_layer_is_begun_once_the_stage_is_made(engine: str, tmp_path: Path) ->
 def test_only_the_rows_of_a_task_that_are_asked_for_are_worked_on(
     engine: str, tmp_path: Path
 ) -> None:
-    layer = Workspace(tmp_path).begin("detect", Manifest("detect"), overwrite=False)
+    layer = begin(Workspace(tmp_path), "detect", Manifest("detect"), overwrite=False)
     task = Task(0, 2, partial(rows, 0), "digest", only=frozenset({1, 3}))
     module = importlib.import_module(ENGINES[engine])
     module.run(Widths, layer, [task], Progress(), batch_size=2, workers=1)
@@ -150,7 +151,7 @@ def test_only_the_rows_of_a_task_that_are_asked_for_are_worked_on(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_without_tasks_nothing_starts(engine: str, tmp_path: Path) -> None:
-    layer = Workspace(tmp_path).begin("detect", Manifest("detect"), overwrite=False)
+    layer = begin(Workspace(tmp_path), "detect", Manifest("detect"), overwrite=False)
     module = importlib.import_module(ENGINES[engine])
     module.run(lambda: pytest.fail("started"), layer, [], Progress(), batch_size=1)
 
@@ -160,7 +161,7 @@ def test_the_engine_reads_the_pixels_for_a_stage_that_asks(engine: str, tmp_path
     photos = make_photos(tmp_path / "photos", 2)
     known = [Record(content_id(p.read_bytes()), p.name, 96, 64) for p in photos]
     known += [Record("0" * 32, photos[0].name, 96, 64), Record("1" * 32, "away.png", 96, 64)]
-    layer = Workspace(tmp_path / "ws").begin("detect", Manifest("detect"), overwrite=False)
+    layer = begin(Workspace(tmp_path / "ws"), "detect", Manifest("detect"), overwrite=False)
     importlib.import_module(ENGINES[engine]).run(
         Corners, layer, [Task(0, 4, partial(list, known), "digest")], Progress(),
         batch_size=2, photos=tmp_path / "photos",

@@ -24,6 +24,7 @@ from autolabel.stages.scan import Scan
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.store.vectors import CROPS, WHOLE
 from autolabel.types import Objects, Record
+from tests import layers
 from tests.conftest import make_photos
 
 WIDTHS = [40, 60, 40, 30, 60, 40, 40, 30, 40, 60]
@@ -86,7 +87,7 @@ def task(source_digest: str | None = "digest") -> Task:
 
 
 def begin(folder: Path, name: str = "detect", **settings: object) -> Layer:
-    return Workspace(folder).begin(name, Manifest(name, settings), overwrite=False)
+    return layers.begin(Workspace(folder), name, Manifest(name, settings), overwrite=False)
 
 
 def run(stage: Boxes, layer: Layer, tasks: Sequence[Task] = (task(),), size: int = 3) -> Progress:

@@ -15,6 +15,7 @@ from autolabel.engine.base import Progress, Task
 from autolabel.errors import AutolabelError
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.types import Objects, Record
+from tests.layers import begin
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Box:
 
 @pytest.fixture
 def layer(tmp_path: Path) -> Layer:
-    return Workspace(tmp_path).begin("detect", Manifest("detect"), overwrite=False)
+    return begin(Workspace(tmp_path), "detect", Manifest("detect"), overwrite=False)
 
 
 def task(index: int, records: list[Record]) -> Task:

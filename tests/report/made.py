@@ -18,6 +18,7 @@ from autolabel.stages.ingest import ingest
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 from tests.conftest import make_photos
+from tests.layers import begin
 
 CLASSES = ("cat", "dog", "bird")
 
@@ -70,7 +71,7 @@ def label(
     home: Workspace, source: Layer, name: str, manifest: Manifest, objects: Objects
 ) -> list[Record]:
     """Write a layer in which every image has the same objects."""
-    layer = home.begin(name, bound_to(manifest, source), overwrite=False)
+    layer = begin(home, name, bound_to(manifest, source), overwrite=False)
     done = []
     for index in source.shards():
         records = [replace(r, objects=objects) for r in source.read(index)]

@@ -24,6 +24,7 @@ from autolabel.stages.table import STAGES
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
 from tests.conftest import Run, make_photos, save_random_segmenter
+from tests.layers import begin, finish
 
 HEIGHT, WIDTH = 64, 96
 
@@ -97,7 +98,7 @@ def labelled(workspace: Workspace, photos: Path, boxes: int = 3) -> Layer:
     source = workspace.require("images")
     ontology = {"classes": {"cell": ["cell"]}, "negatives": []}
     manifest = Manifest(stage="detect", settings={"ontology": ontology}, model=None)
-    layer = workspace.begin("detect", bound_to(manifest, source), overwrite=True)
+    layer = begin(workspace, "detect", bound_to(manifest, source), overwrite=True)
     rng = np.random.default_rng(0)
     for index in source.shards():
         records = []
@@ -113,7 +114,7 @@ def labelled(workspace: Workspace, photos: Path, boxes: int = 3) -> Layer:
             )
             records.append(replace(record, objects=objects))
         layer.write(index, records, source.digest(index))
-    return workspace.finish(layer)
+    return finish(workspace, layer)
 
 
 @pytest.fixture
@@ -167,8 +168,8 @@ def test_the_encoder_runs_once_for_each_image_with_kept_boxes(
     model.vision_encoder.register_forward_hook(lambda *_: runs.update(["encoder"]))
     model.mask_decoder.register_forward_hook(lambda *_: runs.update(["decoder"]))
     source = workspace.require("detect")
-    layer = workspace.begin(
-        "refine", bound_to(Manifest(stage="refine", settings={}), source), overwrite=True
+    layer = begin(
+        workspace, "refine", bound_to(Manifest(stage="refine", settings={}), source), overwrite=True
     )
     tasks = tasks_from(source, layer.to_do(source))
     local.run(lambda: stage, layer, tasks, Progress(), batch_size=4, photos=workspace.source_root)

@@ -64,6 +64,17 @@ def test_a_link_under_the_name_is_replaced(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "a").read_bytes() == b"new"
 
 
+def test_a_link_that_is_planted_at_the_last_moment_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs").write_bytes(b"theirs")
+    (tmp_path / ".a.tmp").symlink_to(tmp_path / "theirs")
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # it is back as soon as it is gone
+    with pytest.raises(FileExistsError):
+        write_atomic(tmp_path / "a", b"new")
+    assert (tmp_path / "theirs").read_bytes() == b"theirs"
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_a_shared_file_keeps_its_bytes_and_its_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool

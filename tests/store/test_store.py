@@ -11,6 +11,7 @@ import pytest
 from autolabel.errors import AutolabelError
 from autolabel.store import Layer, Manifest, Workspace, bound_to, write_atomic
 from autolabel.types import SCHEMA, Objects, Record
+from tests.layers import begin, finish
 
 
 def rows(count: int, tag: str = "") -> list[Record]:
@@ -20,7 +21,7 @@ def rows(count: int, tag: str = "") -> list[Record]:
 
 def make(workspace: Workspace, name: str, shards: list[list[Record]], **kwargs: object) -> Layer:
     manifest = Manifest(stage=name, source_root="/", shards=len(shards), **kwargs)
-    layer = workspace.begin(name, manifest, overwrite=False)
+    layer = begin(workspace, name, manifest, overwrite=False)
     for i, records in enumerate(shards):
         layer.write(i, records, None)
     return layer
@@ -41,7 +42,7 @@ def test_a_shard_gives_back_its_records_and_the_same_bytes(workspace: Workspace)
 
 def test_a_derived_layer_knows_which_shards_are_left_or_stale(workspace: Workspace) -> None:
     source = make(workspace, "images", [rows(2, "a"), rows(2, "b")])
-    layer = workspace.begin("detect", bound_to(Manifest("detect"), source), overwrite=False)
+    layer = begin(workspace, "detect", bound_to(Manifest("detect"), source), overwrite=False)
     assert layer.to_do(source) == [0, 1]
     layer.write(0, source.read(0), source.digest(0))
     assert layer.to_do(source) == [1]
@@ -61,9 +62,9 @@ def test_a_derived_layer_knows_which_shards_are_left_or_stale(workspace: Workspa
 
 def test_what_follows_a_stale_layer_is_stale_too(workspace: Workspace) -> None:
     images = make(workspace, "images", [rows(1)])
-    detect = workspace.begin("detect", bound_to(Manifest("detect"), images), overwrite=False)
+    detect = begin(workspace, "detect", bound_to(Manifest("detect"), images), overwrite=False)
     detect.write(0, images.read(0), images.digest(0))
-    refine = workspace.begin("refine", bound_to(Manifest("refine"), detect), overwrite=False)
+    refine = begin(workspace, "refine", bound_to(Manifest("refine"), detect), overwrite=False)
     refine.write(0, detect.read(0), detect.digest(0))
     assert [s.layer.name for s in workspace.states()] == ["images", "detect", "refine"]
     assert all(s.complete for s in workspace.states())
@@ -74,8 +75,11 @@ def test_what_follows_a_stale_layer_is_stale_too(workspace: Workspace) -> None:
 def test_other_settings_are_refused_and_named(workspace: Workspace) -> None:
     make(workspace, "detect", [rows(1)], settings={"box_threshold": 0.35})
     with pytest.raises(AutolabelError) as e:
-        workspace.begin(
-            "detect", Manifest("detect", settings={"box_threshold": 0.25}), overwrite=False
+        begin(
+            workspace,
+            "detect",
+            Manifest("detect", settings={"box_threshold": 0.25}),
+            overwrite=False,
         )
     assert e.value.message == "detect/ was made with box_threshold 0.35, not 0.25"
     assert "--overwrite" in e.value.hint
@@ -94,15 +98,15 @@ def test_an_overwritten_layer_stays_until_its_successor_is_complete(workspace: W
     with workspace.lock():
         make(workspace, "detect", [rows(1, "old")], settings={"t": 1})
         manifest = Manifest("detect", settings={"t": 2}, shards=2)
-        fresh = workspace.begin("detect", manifest, overwrite=True)
+        fresh = begin(workspace, "detect", manifest, overwrite=True)
         fresh.write(0, rows(1, "new"), None)
     assert workspace.require("detect").read(0) == rows(1, "old")
 
     with workspace.lock():  # the same command again goes on where it stopped
-        fresh = workspace.begin("detect", manifest, overwrite=True)
+        fresh = begin(workspace, "detect", manifest, overwrite=True)
         assert fresh.shards() == [0]
         fresh.write(1, rows(1, "new"), None)
-        final = workspace.finish(fresh)
+        final = finish(workspace, fresh)
     assert final.path == workspace.path / "detect"
     assert final.shards() == [0, 1]
     assert final.manifest.settings == {"t": 2}
@@ -115,8 +119,8 @@ def test_a_kill_between_the_renames_of_an_overwrite_is_mended(
 ) -> None:
     with workspace.lock():
         make(workspace, "detect", [rows(1, "old")], settings={"t": 1})
-        fresh = workspace.begin(
-            "detect", Manifest("detect", settings={"t": 2}, shards=1), overwrite=True
+        fresh = begin(
+            workspace, "detect", Manifest("detect", settings={"t": 2}, shards=1), overwrite=True
         )
         fresh.write(0, rows(1, "new"), None)
         (workspace.path / "detect").rename(workspace.path / ".detect.old")
@@ -128,12 +132,38 @@ def test_a_kill_between_the_renames_of_an_overwrite_is_mended(
     assert not (workspace.path / ".detect.old").exists()
 
 
+def test_a_half_made_successor_does_not_take_the_place_after_a_kill(workspace: Workspace) -> None:
+    with workspace.lock():
+        make(workspace, "detect", [rows(1, "old")], settings={"t": 1})
+        half = Manifest("detect", settings={"t": 2}, shards=2)
+        begin(workspace, "detect", half).write(0, rows(1, "new"), None)
+        (workspace.path / "detect").rename(workspace.path / ".detect.old")
+    assert workspace.require("detect").read(0) == rows(1, "old")
+
+
+def test_what_is_written_over_a_noted_shard_is_not_taken_for_damaged(workspace: Workspace) -> None:
+    """Also by a run that is killed before it notes the new one."""
+    finish(workspace, make(workspace, "detect", [rows(1), rows(1, "b")]))
+    workspace.require("detect").write(0, rows(2, "new"), None)
+    assert list(workspace.require("detect")) == [*rows(2, "new"), *rows(1, "b")]
+
+
+def test_a_layer_lacks_what_its_source_lacks(workspace: Workspace) -> None:
+    images = begin(workspace, "images", Manifest("ingest", shards=3))
+    images.write(0, rows(1, "a"), None)
+    detect = begin(workspace, "detect", bound_to(Manifest("detect"), images))
+    detect.write(0, rows(1, "a"), images.digest(0))
+    state = workspace.state("detect")
+    assert (state.lacking, state.outdated, state.complete) == ({1, 2}, set(), False)
+    assert state.problem() == "detect/ is unfinished: 1 of 3 shards"
+
+
 def test_shards_without_a_manifest_are_not_taken_for_results(workspace: Workspace) -> None:
     layer = make(workspace, "detect", [rows(1)])
     (layer.path / "manifest.json").unlink()
     assert workspace.layers() == []
     with pytest.raises(AutolabelError, match=r"without a manifest\.json"):
-        workspace.begin("detect", Manifest("detect"), overwrite=False)
+        begin(workspace, "detect", Manifest("detect"), overwrite=False)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"stage": "x", "colour": 1}'])
@@ -146,7 +176,7 @@ def test_a_damaged_manifest_is_named(workspace: Workspace, text: str) -> None:
 
 def test_a_damaged_shard_is_named_and_counts_as_stale(workspace: Workspace) -> None:
     source = make(workspace, "images", [rows(1)])
-    layer = workspace.begin("detect", bound_to(Manifest("detect"), source), overwrite=False)
+    layer = begin(workspace, "detect", bound_to(Manifest("detect"), source), overwrite=False)
     layer.shard_path(0).write_bytes(b"PAR1 no")
     assert layer.to_do(source) == [0]
     with pytest.raises(AutolabelError, match=r"part-00000\.parquet cannot be read"):

@@ -96,6 +96,15 @@ def test_new_images_are_added_in_place(home: Workspace) -> None:
     assert home.state("detect").complete
 
 
+def test_shards_whose_source_is_gone_are_stale_and_go(home: Workspace) -> None:
+    with home.lock():
+        images(home, "a", "b")
+        assert home.state("detect").outdated == {2}
+        assert detect(home, 0.1) == []
+    assert home.state("detect").complete
+    assert [name.split("-")[1] for name in content(home)] == ["a0", "a0", "b0", "b0"]
+
+
 def test_a_half_made_successor_gives_way_to_one_of_other_settings_alone(home: Workspace) -> None:
     old = content(home)
     source = home.require("images")

@@ -7,6 +7,7 @@ import numpy as np
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.store.vectors import CROPS, WHOLE, from_vector_table, to_vector_table
 from autolabel.types import Objects, Record
+from tests.layers import begin, finish
 
 
 def record(name: str, count: int | None, error: str | None = None) -> Record:
@@ -40,13 +41,13 @@ def test_no_vectors_at_all() -> None:
 def test_a_layer_of_vectors_lives_beside_the_others(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     with workspace.lock():
-        source = workspace.begin("detect", Manifest("detect", shards=1), overwrite=False)
+        source = begin(workspace, "detect", Manifest("detect", shards=1), overwrite=False)
         boxes = Objects.create(["cat"], [0.5], [[0, 0, 2, 2]])
         source.write(0, [Record("a", "a", objects=boxes)], None)
         manifest = bound_to(Manifest("embed", {"context": 0.1}), source)
-        layer = workspace.begin("embed/clip", manifest, overwrite=False)
+        layer = begin(workspace, "embed/clip", manifest, overwrite=False)
         layer.write(0, [record("a", 1)], source.digest(0))
-        workspace.finish(layer)
+        finish(workspace, layer)
     names = [layer.name for layer in workspace.layers()]
     assert names == ["detect", "embed/clip"]
     found = workspace.require("embed/clip")
@@ -58,15 +59,15 @@ def test_a_layer_of_vectors_lives_beside_the_others(tmp_path: Path) -> None:
 def test_the_successor_of_a_layer_of_vectors_takes_its_place(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
 
-    def make(context: float, *, finish: bool = True) -> Layer:
+    def make(context: float, *, complete: bool = True) -> Layer:
         with workspace.lock():
             manifest = Manifest("embed", {"context": context}, shards=1)
-            layer = workspace.begin("embed/clip", manifest, overwrite=True)
+            layer = begin(workspace, "embed/clip", manifest, overwrite=True)
             layer.write(0, [record("a", int(10 * context))], None)
-            return workspace.finish(layer) if finish else layer
+            return finish(workspace, layer) if complete else layer
 
     make(0.1)
-    hidden = make(0.2, finish=False)
+    hidden = make(0.2, complete=False)
     assert workspace.require("embed/clip").counts().objects == 1
     assert hidden.path == tmp_path / "embed" / ".clip.next"
     make(0.2)

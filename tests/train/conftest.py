@@ -18,6 +18,7 @@ from autolabel.ops.masks import encode
 from autolabel.stages.ingest import ingest
 from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import Objects, Record
+from tests.layers import begin
 
 CPU = EngineConfig(device="cpu")
 ONTOLOGY = Ontology.from_prompts(("square", "bar"))
@@ -140,7 +141,7 @@ def labelled(
 def relabel(workspace: Workspace, images: Layer, label: Label) -> Layer:
     """Write the layer of labels anew."""
     manifest = Manifest(stage="detect", settings={"ontology": ONTOLOGY.to_mapping()})
-    layer = workspace.begin("detect", bound_to(manifest, images), overwrite=True)
+    layer = begin(workspace, "detect", bound_to(manifest, images), overwrite=True)
     order = sorted(record.uri for record in images.records())
     for index in images.shards():
         records = [

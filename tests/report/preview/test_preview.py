@@ -17,6 +17,7 @@ from autolabel.stages.ingest import ingest
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import Objects
 from tests.conftest import Run, make_photos
+from tests.layers import begin
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def workspace(tmp_path: Path) -> Path:
     images = ingest(home, IngestConfig(source=(str(tmp_path / "photos"),)), EngineConfig()).layer
     ontology = Ontology.from_prompts(["cat", "dog", "bird"])
     manifest = Manifest("detect", {"ontology": ontology.to_mapping()})
-    layer = home.begin("detect", bound_to(manifest, images), overwrite=False)
+    layer = begin(home, "detect", bound_to(manifest, images), overwrite=False)
     shape = np.zeros((64, 96), np.uint8, order="F")
     shape[10:35, 8:25] = 1
     objects = Objects.create(
@@ -144,7 +145,7 @@ def test_sheets_of_classes_with_like_names_stay_apart(run: Run, tmp_path: Path) 
     source = IngestConfig(source=(str(tmp_path / "photos"),))
     images = ingest(home, source, EngineConfig()).layer
     manifest = Manifest("detect", {"ontology": Ontology.from_prompts(names).to_mapping()})
-    layer = home.begin("detect", bound_to(manifest, images), overwrite=False)
+    layer = begin(home, "detect", bound_to(manifest, images), overwrite=False)
     objects = Objects.create(names, [0.9] * 5, [[i, i, i + 20, i + 20] for i in range(5)])
     layer.write(0, [replace(r, objects=objects) for r in images.read(0)], images.digest(0))
     done = run("preview", home.path, "--out", tmp_path / "out", "--json")

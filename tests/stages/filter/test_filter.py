@@ -26,6 +26,7 @@ from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.types import EXCLUDED, Objects
 from tests.conftest import Run, make_photos
 from tests.embedders import save_random_clip, save_random_dinov2
+from tests.layers import begin, finish
 
 ENGINE = EngineConfig(device="cpu", workers=1)
 
@@ -56,7 +57,7 @@ def label(home: Workspace, seed: int) -> None:
     images = home.require("images")
     ontology = Ontology.from_prompts(["cat", "dog"], ["smudge"])
     manifest = Manifest("detect", {"ontology": ontology.to_mapping(), "seed": seed})
-    layer = home.begin("detect", bound_to(manifest, images), overwrite=True)
+    layer = begin(home, "detect", bound_to(manifest, images), overwrite=True)
     for index in images.shards():
         rng = np.random.default_rng([seed, index])
         records = []
@@ -67,7 +68,7 @@ def label(home: Workspace, seed: int) -> None:
             objects = Objects.create(names, rng.uniform(0.3, 1, 4), boxes)
             records.append(replace(record, objects=objects))
         layer.write(index, records, images.digest(index))
-    home.finish(layer)
+    finish(home, layer)
 
 
 def both(clip: str, dinov2: str, **options: Any) -> FilterConfig:
