@@ -108,11 +108,11 @@ def finished(stage: str, done: StageResult, workspace: Workspace) -> None:
 def models_known() -> list[dict[str, Any]]:
     """Every registered model: what it is, and what of it is on this machine."""
     from autolabel import registry
-    from autolabel.registry import hub
+    from autolabel.registry import hub_cache
 
     rows = []
     for name, known in registry.registered().items():
-        here = hub.cached(known.hub_id, bare=bool(known.adapter))
+        here = hub_cache.cached(known.hub_id, bare=bool(known.adapter))
         rows.append(
             {
                 "name": name,

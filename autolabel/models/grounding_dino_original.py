@@ -26,7 +26,7 @@ from autolabel.errors import AutolabelError
 from autolabel.models.cache import cache_folder
 from autolabel.models.grounding_dino import SEPARATORS, GroundingDino
 from autolabel.models.grounding_dino_keys import architecture, plain, rename
-from autolabel.registry import Located, hub
+from autolabel.registry import Located, hub_cache
 
 VERSION = 1
 """Of the conversion; a higher one makes every cached folder anew."""
@@ -219,7 +219,7 @@ def _from_hub(located: Located) -> Path:
     from huggingface_hub import constants, snapshot_download
 
     patterns = ["*.json", "*.txt"]
-    for folder in (folder for hub_id in TOKENIZER_CACHED for folder in hub.snapshots(hub_id)):
+    for folder in (folder for hub_id in TOKENIZER_CACHED for folder in hub_cache.snapshots(hub_id)):
         if any((folder / name).is_file() for name in TOKENIZER_FILES):
             return folder
     reason = "the network is off (HF_HUB_OFFLINE)"

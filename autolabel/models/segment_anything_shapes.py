@@ -106,7 +106,7 @@ def _count(names: Mapping[str, Any], pattern: str) -> int:
     return len(seen)
 
 
-def build(found: Architecture) -> Any:
+def build(found: Architecture) -> Any:  # 42 lines: figures of three parts, one to a line
     """The package's `Sam` of an architecture, its weights still to come.
 
     Raises:

@@ -13,7 +13,7 @@ from autolabel.config import STEPS, PipelineConfig, TrainConfig
 from autolabel.datasets.export import check_place
 from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
 from autolabel.errors import UsageError
-from autolabel.registry import hub
+from autolabel.registry import hub_cache
 from autolabel.stages.table import STAGES, StageEntry
 from autolabel.store import not_writable
 from autolabel.train import check_student, folder_of, is_complete
@@ -189,4 +189,4 @@ def _is_absent(name: str) -> bool:
     """Whether a model would have to be fetched."""
     if Path(name).expanduser().exists():
         return False
-    return hub.cached(registry.hub_id_of(name)) is None
+    return hub_cache.cached(registry.hub_id_of(name)) is None

@@ -16,7 +16,7 @@ from typing import Any
 from autolabel.errors import AutolabelError, nearest, suggest
 from autolabel.plugins import named
 from autolabel.reading import read_json
-from autolabel.registry import hub
+from autolabel.registry import hub, hub_cache
 from autolabel.registry.catalogue import MODELS, Registered
 from autolabel.registry.checksums import folder_digest, sha256_of, weights_digest
 
@@ -168,7 +168,7 @@ def hub_id_of(name: str) -> str:
     known = registered().get(name)
     if known is not None:
         return known.hub_id
-    if not hub.HUB_ID.fullmatch(name):
+    if not hub_cache.HUB_ID.fullmatch(name):
         near = nearest(name, registered())
         raise AutolabelError(
             f"there is no model {name!r}",
@@ -256,11 +256,11 @@ def _original(task: str, file: Path) -> Located:
 def _from_hub(task: str, name: str, hub_id: str, *, fetch: bool) -> Located:
     from huggingface_hub import constants
 
-    if not hub.HUB_ID.fullmatch(hub_id):
+    if not hub_cache.HUB_ID.fullmatch(hub_id):
         raise AutolabelError(f"there is no model {name!r}", hint=_near(task, name))
-    here = hub.cached(hub_id, bare=bool(_own_adapter(task, hub_id)))
+    here = hub_cache.cached(hub_id, bare=bool(_own_adapter(task, hub_id)))
     if here is not None:
-        hub.keep(hub_id, here.commit)
+        hub_cache.keep(hub_id, here.commit)
         return Located(task, hub_id, here.path, here.commit)
     if fetch and not constants.HF_HUB_OFFLINE:
         try:

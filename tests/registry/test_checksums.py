@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autolabel import registry
-from autolabel.registry import hub
+from autolabel.registry import hub_cache
 from tests.models.hub import COMMIT, put_in_cache
 
 HUB_ID = registry.MODELS["grounding-dino-tiny"].hub_id
@@ -45,7 +45,7 @@ def test_the_weights_of_a_model_from_the_hub_are_recorded(
     (checkpoint / name).write_bytes(b"weights")
     put_in_cache(cache, HUB_ID, checkpoint)
     assert identity() == {"name": HUB_ID, "revision": COMMIT, "sha256": sha256(b"weights")}
-    (hub.home(HUB_ID) / "snapshots" / COMMIT / name).write_bytes(b"other")
+    (hub_cache.home(HUB_ID) / "snapshots" / COMMIT / name).write_bytes(b"other")
     assert identity()["sha256"] == sha256(b"other")
 
 
@@ -59,9 +59,9 @@ def test_safetensors_count_where_there_are_both(cache: Path, checkpoint: Path) -
 def test_a_fetched_file_bears_its_sum_as_its_name(cache: Path, checkpoint: Path) -> None:
     (checkpoint / "model.safetensors").write_bytes(b"weights")
     put_in_cache(cache, HUB_ID, checkpoint)
-    blob = hub.home(HUB_ID) / "blobs" / ("e" * 64)
+    blob = hub_cache.home(HUB_ID) / "blobs" / ("e" * 64)
     blob.parent.mkdir()
-    link = hub.home(HUB_ID) / "snapshots" / COMMIT / "model.safetensors"
+    link = hub_cache.home(HUB_ID) / "snapshots" / COMMIT / "model.safetensors"
     link.replace(blob)
     link.symlink_to(blob)
     assert identity()["sha256"] == "e" * 64
@@ -81,15 +81,15 @@ def test_weights_in_parts_are_whole_with_all_of_them(cache: Path, checkpoint: Pa
     put_in_cache(cache, HUB_ID, checkpoint)
     lines = "".join(f"{part}:{sha256(part.encode())}\n" for part in parts)
     assert identity()["sha256"] == sha256(lines.encode())
-    (hub.home(HUB_ID) / "snapshots" / COMMIT / parts[1]).unlink()
-    assert hub.cached(HUB_ID) is None
+    (hub_cache.home(HUB_ID) / "snapshots" / COMMIT / parts[1]).unlink()
+    assert hub_cache.cached(HUB_ID) is None
 
 
 def test_the_catalogue_holds_together() -> None:
     tasks = {known.task for known in registry.MODELS.values()}
     assert set(registry.ADAPTERS) == set(registry.BUNDLED) == tasks
     for name, known in registry.MODELS.items():
-        assert hub.HUB_ID.fullmatch(known.hub_id), name
+        assert hub_cache.HUB_ID.fullmatch(known.hub_id), name
         assert "/" not in name
         assert known.parameters_millions is None or 1 < known.parameters_millions < 10_000, name
         assert registry.hub_id_of(name) == known.hub_id

@@ -15,7 +15,7 @@ import pytest
 
 from autolabel import registry
 from autolabel.errors import AutolabelError
-from autolabel.registry import download, hub
+from autolabel.registry import download, hub, hub_cache
 from tests.models.checkpoints_segmenters import save_ultralytics_sam2, shrink_ultralytics
 from tests.registry.fake_hub import COMMIT, FILES, FakeHub, serving
 
@@ -59,13 +59,13 @@ def cache(
 
 
 def snapshot() -> Path:
-    return hub.home("a/b") / "snapshots" / COMMIT
+    return hub_cache.home("a/b") / "snapshots" / COMMIT
 
 
 def check_whole() -> None:
     assert {path.name for path in snapshot().iterdir()} == WHOLE
     assert all((snapshot() / name).read_bytes() == FILES[name] for name in WHOLE)
-    here = hub.cached("a/b")
+    here = hub_cache.cached("a/b")
     assert here is not None
     assert (here.path, here.commit) == (snapshot(), COMMIT)
 
@@ -85,7 +85,7 @@ def test_it_gives_up_in_the_end_and_keeps_what_came(server: FakeHub, pauses: lis
     server.break_after = 500_000
     with pytest.raises(AutolabelError, match="does not answer"):
         hub.pull("a/b")
-    assert hub.cached("a/b") is None
+    assert hub_cache.cached("a/b") is None
     assert len(pauses) == len(download.WAITS)
     server.break_after = None
     server.asked.clear()
@@ -179,8 +179,10 @@ def test_where_links_cannot_be_made_files_are_copied(
     hub.pull("a/b")
     check_whole()
     assert not any(path.is_symlink() for path in snapshot().iterdir())
-    held = sum(p.stat().st_size for p in hub.home("a/b").rglob("*") if p.name != hub.PIN)
-    folders = sum(p.stat().st_size for p in hub.home("a/b").rglob("*") if p.is_dir())
+    held = sum(
+        p.stat().st_size for p in hub_cache.home("a/b").rglob("*") if p.name != hub_cache.PIN
+    )
+    folders = sum(p.stat().st_size for p in hub_cache.home("a/b").rglob("*") if p.is_dir())
     assert held - folders == sum(len(FILES[name]) for name in WHOLE), "bytes are kept twice"
     server.asked.clear()
     assert hub.pull("a/b").fetched == 0
@@ -192,9 +194,9 @@ def test_more_than_was_stated_is_not_read(server: FakeHub) -> None:
     with pytest.raises(AutolabelError, match=f"more comes than {len(WEIGHTS)} bytes"):
         hub.pull("a/b")
     assert much - server.too_much < 30_000_000, "most of it was sent"
-    assert hub.cached("a/b") is None
+    assert hub_cache.cached("a/b") is None
     digest = hashlib.sha256(WEIGHTS).hexdigest()
-    assert not list((hub.home("a/b") / "blobs").glob(f"{digest}.part"))
+    assert not list((hub_cache.home("a/b") / "blobs").glob(f"{digest}.part"))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,7 @@ def test_the_hubs_own_timeouts_count(
 
 
 def test_the_pin_is_a_file_of_its_own(server: FakeHub) -> None:
-    ref = hub.home("a/b") / "refs/main"
+    ref = hub_cache.home("a/b") / "refs/main"
     hub.pull("a/b")
     assert not ref.exists()
     ref.parent.mkdir()
@@ -238,7 +240,7 @@ def test_the_pin_is_a_file_of_its_own(server: FakeHub) -> None:
     check_whole()
     hub.pull("a/b")
     assert ref.read_text("utf-8") == "d" * 40
-    assert json.loads((hub.home("a/b") / hub.PIN).read_text("utf-8")) == {
+    assert json.loads((hub_cache.home("a/b") / hub_cache.PIN).read_text("utf-8")) == {
         "commit": COMMIT,
         "files": sorted(WHOLE),
     }
@@ -249,13 +251,13 @@ def left_by_another(*names: str) -> None:
     snapshot().mkdir(parents=True)
     for name in names:
         (snapshot() / name).write_bytes(FILES[name])
-    (hub.home("a/b") / "refs").mkdir()
-    (hub.home("a/b") / "refs/main").write_text(COMMIT, "utf-8")
+    (hub_cache.home("a/b") / "refs").mkdir()
+    (hub_cache.home("a/b") / "refs/main").write_text(COMMIT, "utf-8")
 
 
 def test_what_another_program_left_without_a_processor_is_completed(server: FakeHub) -> None:
     left_by_another("config.json", "model.safetensors")
-    assert hub.cached("a/b") is None
+    assert hub_cache.cached("a/b") is None
     registry.locate("detector", "a/b")
     check_whole()
     assert server.asked == [("preprocessor_config.json", "")]
@@ -264,16 +266,16 @@ def test_what_another_program_left_without_a_processor_is_completed(server: Fake
 def test_what_another_program_fetched_whole_stays_at_its_commit() -> None:
     left_by_another(*WHOLE)
     assert registry.locate("detector", "a/b", fetch=False).revision == COMMIT
-    (hub.home("a/b") / "refs/main").write_text("d" * 40, "utf-8")
+    (hub_cache.home("a/b") / "refs/main").write_text("d" * 40, "utf-8")
     assert registry.locate("detector", "a/b", fetch=False).revision == COMMIT
 
 
 def test_a_text_model_without_its_vocabulary_is_not_whole() -> None:
     left_by_another(*WHOLE)
     (snapshot() / "config.json").write_text('{"text_config": {}}', "utf-8")
-    assert hub.cached("a/b") is None
+    assert hub_cache.cached("a/b") is None
     (snapshot() / "spiece.model").write_bytes(b"")
-    assert hub.cached("a/b") is not None
+    assert hub_cache.cached("a/b") is not None
 
 
 def test_safetensors_are_whole_beside_the_index_of_other_weights(server: FakeHub) -> None:
@@ -283,7 +285,7 @@ def test_safetensors_are_whole_beside_the_index_of_other_weights(server: FakeHub
         "pytorch_model.bin.index.json": json.dumps(index).encode(),
     }
     hub.pull("a/b")
-    assert hub.cached("a/b") is not None
+    assert hub_cache.cached("a/b") is not None
 
 
 def test_a_repository_of_one_original_file(server: FakeHub) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from autolabel import registry
 from autolabel.errors import AutolabelError
-from autolabel.registry import hub
+from autolabel.registry import hub_cache
 
 
 def test_a_folder_is_known_by_its_content(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_a_folder_is_known_by_its_content(tmp_path: Path) -> None:
     assert registry.locate("detector", str(moved)).revision != first.revision
 
 
-def hub_cache(cache: Path, hub_id: str, commit: str) -> None:
+def fill_cache(cache: Path, hub_id: str, commit: str) -> None:
     """What the hub client leaves behind after a download."""
     home = cache / f"models--{hub_id.replace('/', '--')}"
     (home / "refs").mkdir(parents=True)
@@ -43,11 +43,11 @@ def test_a_fetched_model_is_known_by_its_commit_and_found_again(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     hub_id = registry.MODELS["grounding-dino-tiny"].hub_id
-    hub_cache(tmp_path, hub_id, "a" * 40)
+    fill_cache(tmp_path, hub_id, "a" * 40)
     by_name = registry.locate("detector", "grounding-dino-tiny", fetch=False)
     assert (by_name.name, by_name.revision) == (hub_id, "a" * 40)
     assert registry.locate("detector", by_name.reference(), fetch=False) == by_name
-    here = hub.cached(hub_id)
+    here = hub_cache.cached(hub_id)
     assert here is not None
     assert (here.path, here.commit, here.size) == (by_name.path, "a" * 40, 41)
 
