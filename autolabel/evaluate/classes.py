@@ -29,12 +29,12 @@ def map_classes(
     for given, name in class_map.items():
         if given not in truth.names:
             raise AutolabelError(
-                f"--class-map names {given!r}, which is no class of the hand labels",
+                f"--class-map names {given!r}, which is not a class of the hand labels",
                 hint=suggest(given, truth.names, "their classes are"),
             )
         if name and name not in ontology.names:
             raise AutolabelError(
-                f"--class-map maps {given!r} to {name!r}, which is no class of the workspace",
+                f"--class-map maps {given!r} to {name!r}, which is not a class of the workspace",
                 hint=suggest(name, ontology.names, "its classes are"),
             )
     folded = {name.casefold(): name for name in reversed(ontology.names)}

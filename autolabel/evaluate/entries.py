@@ -1,68 +1,38 @@
-"""Who and what is compared: the photos, the labels, the students and their predictions."""
+"""The plan of an evaluation: which labels and students are measured, and where."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autolabel.config import EngineConfig, EvaluateConfig
 from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
 from autolabel.errors import AutolabelError, UsageError, suggest
-from autolabel.evaluate.hand_label_baseline import SUFFIX, Reference, train_twin
+from autolabel.evaluate.hand_label_baseline import Baseline, train_baseline
+from autolabel.evaluate.predictions import predict
 from autolabel.evaluate.replay import replay
-from autolabel.evaluate.students import Entrant, find_students, predict
+from autolabel.evaluate.students import TrainedStudent, find_students
 from autolabel.evaluate.truth_match import match_truth
 from autolabel.stages.history import ontology_of
+from autolabel.stages.labels import Say
 from autolabel.stages.running import Reporter
 from autolabel.stages.table import label_layers
 from autolabel.store import Layer, Workspace
 from autolabel.train.base import THRESHOLD
 from autolabel.train.folder import labels_changed
 
-Say = Callable[[str], None]
+LABELLED = ("teacher", "labels")
+"""Kinds of entries that the large models made."""
+
+IN_POOL = (
+    "The photos belong to the pool, so that students may have learned from these very photos; "
+    "hold them out (ingest --holdout) for figures that hold for new photos."
+)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One thing to measure.
-
-    Attributes:
-        name: how the table calls it.
-        kind: teacher (raw boxes), labels, student or reference.
-        layer: holds what it found.
-        threshold: operating point of precision, recall and F1.
-    """
-
-    name: str
-    kind: str
-    layer: Layer
-    threshold: float
-
-
-@dataclass(frozen=True)
-class Field:
-    """All that is compared.
-
-    Attributes:
-        home: the workspace whose layers hold the photos and what was found in them.
-        labels: the layer at the end of the teacher's pipeline there.
-        rows: in the order of the pipeline.
-        students: the students among them, the twin of the reference left out.
-        reference: the twin, if there is one.
-        notes: what a reader of the figures should know.
-    """
-
-    home: Workspace
-    labels: Layer
-    rows: tuple[Row, ...]
-    students: tuple[Entrant, ...]
-    reference: Reference | None
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Call:
+class Request:
     """What was asked for, and how to go about it.
 
     Attributes:
@@ -82,95 +52,126 @@ class Call:
     newest: str | None = None
 
 
-def find_field(call: Call, truth: GroundTruth) -> Field:
-    """Everything to compare, labelled and predicted on where that was not done yet.
+@dataclass(frozen=True)
+class Entry:
+    """One thing to measure.
+
+    Attributes:
+        name: how the table calls it.
+        kind: `teacher` (raw boxes), `labels`, `student` or `reference` (its hand-label baseline).
+        layer: holds what it found.
+        threshold: operating point of precision, recall and F1.
+    """
+
+    name: str
+    kind: str
+    layer: Layer
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Entries:
+    """All that is measured.
+
+    Attributes:
+        home: the workspace whose layers hold the photos and what was found in them.
+        labels: the layer at the end of the teacher's pipeline there.
+        all: in the order of the pipeline.
+        students: the students among them, the hand-label baseline left out.
+        baseline: the hand-label baseline, if there is one.
+        notes: what a reader of the figures should know.
+    """
+
+    home: Workspace
+    labels: Layer
+    all: tuple[Entry, ...]
+    students: tuple[TrainedStudent, ...]
+    baseline: Baseline | None
+    notes: tuple[str, ...]
+
+
+def find_entries(request: Request, truth: GroundTruth) -> Entries:
+    """Find everything to measure, labelled and predicted on where that was not done yet.
+
+    Photos that nothing was labelled in are labelled by a replay of the pipeline, in a workspace of
+    their own.
 
     Raises:
         AutolabelError: a student, a model or hand labels do not fit.
     """
-    workspace, config = call.workspace, call.config
-    name = config.layer or call.newest
+    workspace, config = request.workspace, request.config
+    name = config.layer or request.newest
     labels = (workspace.require(name) if name else workspace.newest(label_layers())).snapshot()
     ontology_of(labels)  # a layer without labels has nothing to measure
-    students = find_students(workspace, config, call.say)
+    students = find_students(workspace, config, request.say)
     hand = _hand_labels(config, truth, students)
-    home, notes = workspace, [_outdated(one) for one in students if _is_outdated(workspace, one)]
-    if config.student_threshold is None:
-        notes += [_unchosen(one) for one in students if one.threshold is None]
-    if _is_aside(workspace, labels, truth, config):
+    home, notes = workspace, _notes_about(students, request)
+    if _needs_replay(workspace, labels, truth, config):
         photos = [image.path for image in truth.records if image.path is not None]
-        call.say("evaluate: the hand-labelled photos are held out; labelling them aside")
-        labels = replay(workspace, labels, photos, call.engine, report=call.report)
+        request.say("evaluate: the hand-labelled photos are held out; labelling them aside")
+        labels = replay(workspace, labels, photos, request.engine, report=request.report)
         home = Workspace(labels.path.parent)
     elif students:
         notes.append(IN_POOL)
-    rows = _label_rows(home, labels, config)
-    rows += [_predicted(call, home, labels, truth, one, one.name, "student") for one in students]
-    twin = None
+    found = _labels(home, labels, config)
+    for student in students:
+        layer = _predicted(request, home, labels, truth, student)
+        found.append(Entry(student.name, "student", layer, student.operating_point(config)))
+    baseline = None
     if hand is not None:
-        twin = train_twin(
-            workspace, students[0], hand, truth, known_to(hand, config),
-            call.engine, call.report, call.say,
+        baseline = train_baseline(
+            workspace, students[0], hand, truth, classes_about(hand, config),
+            request.engine, request.report, request.say,
         )  # fmt: skip
-        name = f"{twin.of.name} {SUFFIX}"
-        rows.append(_predicted(call, home, labels, truth, twin.twin, name, "reference"))
-        if twin.images < twin.possible:
-            notes.append(
-                f"{twin.images} of the {twin.possible} images that {twin.of.name} could learn "
-                "from are labelled by hand; its twin learned from those alone."
-            )
-    return Field(home, labels, tuple(rows), tuple(students), twin, tuple(notes))
+        layer = _predicted(request, home, labels, truth, baseline.student)
+        point = baseline.student.operating_point(config)
+        found.append(Entry(baseline.name, "reference", layer, point))
+        notes += _notes_about_baseline(baseline)
+    return Entries(home, labels, tuple(found), tuple(students), baseline, tuple(notes))
 
 
-def _is_outdated(workspace: Workspace, student: Entrant) -> bool:
-    """Whether the labels that a student learned from here are others by now."""
-    here = student.weights.parent.parent == workspace.path / "train"
-    return here and labels_changed(workspace, student.run)
-
-
-def _outdated(student: Entrant) -> str:
-    return (
-        f"{student.name} learned from labels that have changed since; autolabel train makes it "
-        "anew."
-    )
-
-
-def _unchosen(student: Entrant) -> str:
-    return (
-        f"{student.name} has no operating threshold of its own; its precision, recall and F1 are "
-        f"from score {THRESHOLD:g}."
-    )
-
-
-IN_POOL = (
-    "The photos belong to the pool, so that students may have learned from these very photos; "
-    "hold them out (ingest --holdout) for figures that hold for new photos."
-)
+def _labels(home: Workspace, labels: Layer, config: EvaluateConfig) -> list[Entry]:
+    """Return the raw boxes and the labels made of them; only what `--layer` names if it does."""
+    names = [labels.name]
+    if config.layer is None and labels.name != "detect" and home.layer("detect").exists:
+        names.insert(0, "detect")
+    kinds = {name: "teacher" if name == "detect" else "labels" for name in names}
+    return [
+        Entry(name, kind, home.require(name).snapshot(), config.score_threshold)
+        for name, kind in kinds.items()
+    ]
 
 
 def _predicted(
-    call: Call,
-    home: Workspace,
-    labels: Layer,
-    truth: GroundTruth,
-    student: Entrant,
-    name: str,
-    kind: str,
-) -> Row:
-    """What a student finds in the photos: of a pool in those with hand labels, else in all."""
+    request: Request, home: Workspace, labels: Layer, truth: GroundTruth, student: TrainedStudent
+) -> Layer:
+    """Return what a student finds: of a pool in the photos with hand labels, else in all."""
     wanted = None
-    if home.path == call.workspace.path:
+    if home.path == request.workspace.path:
         records = home.require("images").records()
         wanted = {record.image_id for record, _ in match_truth(records, truth).pairs}
-    ontology = ontology_of(labels)
-    layer = predict(home, student, ontology, wanted, call.engine, call.report)
-    return Row(name, kind, layer, student.operating_point(call.config))
+    return predict(home, student, ontology_of(labels), wanted, request.engine, request.report)
+
+
+def _needs_replay(
+    workspace: Workspace, layer: Layer, truth: GroundTruth, config: EvaluateConfig
+) -> bool:
+    """Say whether the photos are labelled apart from the pool: none of them is in it."""
+    if config.label_truth is not None:
+        return config.label_truth
+    if not workspace.require("images").manifest.settings.get("holdout"):
+        return False
+    usable = [record for record in layer.records() if record.usable]
+    return not match_truth(usable, truth).pairs
+
+
+# -- the hand-label baseline ------------------------------------------------------------------
 
 
 def _hand_labels(
-    config: EvaluateConfig, truth: GroundTruth, students: list[Entrant]
+    config: EvaluateConfig, truth: GroundTruth, students: Sequence[TrainedStudent]
 ) -> GroundTruth | None:
-    """Those of `--reference`, if they are asked for.
+    """Read those of `--reference`, if they are asked for.
 
     Raises:
         AutolabelError: there is no student, or `--class-map` names what is in neither set.
@@ -187,42 +188,48 @@ def _hand_labels(
     unknown = [name for name in config.class_map if name not in names]
     if unknown:  # of a single set, reading its classes says so
         raise AutolabelError(
-            f"--class-map names {unknown[0]!r}, which is no class of the hand labels",
+            f"--class-map names {unknown[0]!r}, which is not a class of the hand labels",
             hint=suggest(unknown[0], names, "their classes are"),
         )
     return hand
 
 
-def _label_rows(home: Workspace, labels: Layer, config: EvaluateConfig) -> list[Row]:
-    """The raw boxes and the labels that were made of them; only what `--layer` names if it does."""
-    names = [labels.name]
-    if config.layer is None and labels.name != "detect" and home.layer("detect").exists:
-        names.insert(0, "detect")
-    return [
-        Row(
-            n,
-            "teacher" if n == "detect" else "labels",
-            home.require(n).snapshot(),
-            config.score_threshold,
-        )
-        for n in names
-    ]
-
-
-def _is_aside(
-    workspace: Workspace, layer: Layer, truth: GroundTruth, config: EvaluateConfig
-) -> bool:
-    """Whether the photos are labelled beside the pool."""
-    if config.label_truth is not None:
-        return config.label_truth
-    if not workspace.require("images").manifest.settings.get("holdout"):
-        return False
-    usable = [record for record in layer.records() if record.usable]
-    return not match_truth(usable, truth).pairs
-
-
-def known_to(truth: GroundTruth, config: EvaluateConfig) -> dict[str, str]:
-    """The part of `--class-map` that is about these hand labels, where there are two sets."""
+def classes_about(truth: GroundTruth, config: EvaluateConfig) -> dict[str, str]:
+    """Return the part of `--class-map` that is about these hand labels, where there are two."""
     if config.reference is None:
         return config.class_map
     return {name: to for name, to in config.class_map.items() if name in truth.names}
+
+
+# -- notes ------------------------------------------------------------------------------------
+
+
+def _notes_about(students: Sequence[TrainedStudent], request: Request) -> list[str]:
+    notes = [
+        f"{one.name} learned from labels that have changed since; autolabel train makes it anew."
+        for one in students
+        if _is_outdated(request.workspace, one)
+    ]
+    if request.config.student_threshold is None:
+        notes += [
+            f"{one.name} has no operating threshold of its own; its precision, recall and F1 are "
+            f"from score {THRESHOLD:g}."
+            for one in students
+            if one.threshold is None
+        ]
+    return notes
+
+
+def _is_outdated(workspace: Workspace, student: TrainedStudent) -> bool:
+    """Say whether the labels that a student learned from here are others by now."""
+    here = student.weights.parent.parent == workspace.path / "train"
+    return here and labels_changed(workspace, student.run)
+
+
+def _notes_about_baseline(baseline: Baseline) -> list[str]:
+    if baseline.images >= baseline.possible:
+        return []
+    return [
+        f"{baseline.images} of the {baseline.possible} images that {baseline.of.name} could learn "
+        "from are labelled by hand; its twin learned from those alone."
+    ]

@@ -19,7 +19,7 @@ from autolabel.engine.base import Progress
 from autolabel.engine.local import cores
 from autolabel.errors import AutolabelError
 from autolabel.evaluate.classes import map_classes
-from autolabel.evaluate.students import Entrant
+from autolabel.evaluate.students import TrainedStudent
 from autolabel.evaluate.truth_match import match_truth
 from autolabel.ontology import Ontology
 from autolabel.sources import to_uri
@@ -38,32 +38,37 @@ NOT_LABELLED = "not labelled by hand"
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A student's twin.
+class Baseline:
+    """The hand-label baseline of a student.
 
     Attributes:
         of: the student that learned from auto labels.
-        twin: the one that learned from hand labels.
+        student: the one that learned from hand labels.
         images: images with hand labels, of those that the student could learn from.
         possible: those that it could learn from.
     """
 
-    of: Entrant
-    twin: Entrant
+    of: TrainedStudent
+    student: TrainedStudent
     images: int
     possible: int
 
+    @property
+    def name(self) -> str:
+        """Return how the table calls it."""
+        return f"{self.of.name} {SUFFIX}"
 
-def train_twin(
+
+def train_baseline(
     workspace: Workspace,
-    student: Entrant,
+    student: TrainedStudent,
     hand: GroundTruth,
     against: GroundTruth,
     class_map: Mapping[str, str],
     engine: EngineConfig,
     report: Reporter,
     say: Callable[[str], None],
-) -> Reference:
+) -> Baseline:
     """Train the same student by the same recipe on hand labels; does nothing if that is done.
 
     Args:
@@ -94,22 +99,22 @@ def train_twin(
         say(f"evaluate: training student {student.name} {SUFFIX}, of {counts[0]} images")
         return report(stage, epochs)
 
-    held_out = [str(image.path) for image in against.records if image.path is not None]
-    weights = _train(home, layer, ontology, student, held_out, engine, begun)
-    twin = Entrant(f"{student.name}-hand", weights, read_run(weights.parent))
-    return Reference(student, twin, *counts)
+    weights = _train(home, layer, ontology, student, against, engine, begun)
+    made = TrainedStudent(f"{student.name}-hand", weights, read_run(weights.parent))
+    return Baseline(student, made, *counts)
 
 
 def _train(
     home: Workspace,
     layer: Layer,
     ontology: Ontology,
-    student: Entrant,
-    held_out: Sequence[str],
+    student: TrainedStudent,
+    against: GroundTruth,
     engine: EngineConfig,
     report: Reporter,
 ) -> Path:
     from autolabel.train import train
+    from autolabel.train.choose import apart_from
 
     masks = bool(student.run.get("masks"))
     if masks and not any(m is not None for r in layer.records() for m in r.objects.mask):
@@ -117,13 +122,17 @@ def _train(
             f"student {student.name} learned masks, and the hand labels of --reference have none",
             hint="name hand labels with masks, or a student of boxes with --student",
         )
-    asked = {"task": "segment" if masks else "detect", "holdout": held_out}
+    asked = {"task": "segment" if masks else "detect", "holdout": ()}
     recipe = TrainConfig.model_validate({**student.run["settings"], **asked})
+    recipe = apart_from(recipe, against)  # what was made from its photos is not learned from either
     return train(home, layer, ontology, recipe, engine, overwrite=True, report=report).weights
 
 
 def refuse_leaks(workspace: Workspace, hand: GroundTruth, against: GroundTruth) -> None:
     """See that no photo of `against`, nor one that nearly equals it, is among `hand`.
+
+    Hashes tell that of files that may not be in the workspace. What else was made from one, a part
+    of it, say, the leak guard keeps from training, as it does for every student.
 
     Raises:
         AutolabelError: one is.
@@ -154,7 +163,7 @@ def _photos(truth: GroundTruth) -> list[Path]:
 
 
 def _seen(truth: GroundTruth) -> list[Record]:
-    """What `ingest` sees in each image that is there."""
+    """Return what `ingest` sees in each image that is there."""
     scan, root = Scan(Path("/")), Path("/")
     with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(scan.prepare, [Record("", to_uri(p, root)) for p in _photos(truth)]))
@@ -167,7 +176,7 @@ def _hand_layer(
     hand: GroundTruth,
     class_map: Mapping[str, str],
 ) -> tuple[Workspace, Layer, tuple[int, int]]:
-    """A workspace with the images of the pool and the layer `truth`; images labelled and usable."""
+    """Make a workspace with the pool and the layer `truth`; count images labelled, and usable."""
     mapped = map_classes(hand, ontology, class_map)
     match = match_truth(source.records(), hand)
     if not match.pairs:
@@ -195,7 +204,7 @@ def _hand_layer(
 
 
 def _labels(image: GroundTruthImage, mapped: Mapping[str, str | None]) -> Objects:
-    """What a student can learn from: no crowds, and no class that is left out."""
+    """Return what a student can learn from: no crowds, and no class that is left out."""
     objects = image.objects[~image.ignore]
     used = objects[[mapped[label] is not None for label in objects.label]]
     label = used.label.copy()
@@ -204,7 +213,7 @@ def _labels(image: GroundTruthImage, mapped: Mapping[str, str | None]) -> Object
 
 
 def _by_hand(labels: Mapping[str, Objects], record: Record) -> Record:
-    """An image with its hand labels; one without is out of the pool."""
+    """Return an image with its hand labels; one without is out of the pool."""
     if record.image_id in labels and record.usable:
         return replace(record, objects=labels[record.image_id])
     if not record.usable:
@@ -224,7 +233,7 @@ def _copy(
     change: Callable[[Record], Record],
     parent: Layer | None = None,
 ) -> Layer:
-    """A layer of the records of `source`, changed; only what is not done is done."""
+    """Make a layer of the records of `source`, changed; only what is not done is done."""
     wanted = {index: source.digest(index) for index in source.shards()}
     if parent is not None:  # what follows a plus is what else went into the shard
         wanted = {index: f"{parent.digest(index)}+{digest}" for index, digest in wanted.items()}

@@ -22,7 +22,8 @@ from autolabel.config import EngineConfig
 from autolabel.engine.base import Stage, batch_size_of
 from autolabel.engine.local import cores
 from autolabel.engine.pixels import with_pixels
-from autolabel.evaluate.students import MAX_OBJECTS, Entrant, load
+from autolabel.evaluate.predictions import MAX_OBJECTS, load_trained
+from autolabel.evaluate.students import TrainedStudent
 from autolabel.metrics.result import Speed
 from autolabel.stages.history import manifests_of, ontology_of, options_of
 from autolabel.stages.running import existing_root, locate
@@ -47,7 +48,7 @@ ENOUGH = 30.0
 def time_all(
     home: Workspace,
     labels: Layer,
-    students: Sequence[tuple[Entrant, float]],
+    students: Sequence[tuple[TrainedStudent, float]],
     wanted: set[str],
     engine: EngineConfig,
     *,
@@ -76,10 +77,10 @@ def time_all(
         return None
     images = [record.image() for record in photos]
     calls: dict[str, _Call] = {}
-    for entrant, threshold in students:
-        predict = load(entrant, engine.device).predict
+    for student, threshold in students:
+        predict = load_trained(student, engine.device).predict
         once = partial(predict, min_score=threshold, max_objects=MAX_OBJECTS)
-        calls[entrant.name] = _Call(once, images)
+        calls[student.name] = _Call(once, images)
     sizes = {name: batch_size_of(call.call, engine.batch_size) for name, call in calls.items()}
     stages: dict[str, list[_Round]] = {}
     for name, stage, records in _stages(labels, photos, engine.device):

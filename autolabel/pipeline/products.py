@@ -12,7 +12,7 @@ from autolabel.config import EngineConfig, EvaluateConfig, ExportConfig, ReportC
 from autolabel.datasets.export import Exported, export
 from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
 from autolabel.engine.base import Progress
-from autolabel.evaluate import compare
+from autolabel.evaluate import evaluate
 from autolabel.metrics.result import Evaluation
 from autolabel.report import ReportResult, write_report
 from autolabel.stages.labels import ChosenLabels, Say, chosen_labels, quiet
@@ -95,7 +95,7 @@ def evaluate_labels(
         workspace, config.layer or newest,
         allow_unfinished=allow_unfinished, flag="--layer", say=say,
     )  # fmt: skip
-    result = compare(workspace, truth, config, engine, report, newest=newest, say=say)
+    result = evaluate(workspace, truth, config, engine, report, newest=newest, say=say)
     return result, labels
 
 
