@@ -120,6 +120,84 @@ def test_a_half_made_successor_gives_way_to_one_of_other_settings_alone(home: Wo
         assert content(home) == old
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_what_was_fitted_on_a_layer_stays_with_the_same_settings_alone(
+    home: Workspace, same: bool
+) -> None:
+    """So do the halves of shards that were stopped."""
+    layer = home.require("detect")
+    (layer.path / "fitted.npz").write_bytes(b"fitted")
+    layer.journal_path(1).write_bytes(b"half a shard")
+    layer.journal_path(2).symlink_to(layer.path / "fitted.npz")
+    with home.lock():
+        images(home, "a", "B", "C")
+        source = home.require("images")
+        wanted = {i: source.digest(i) for i in source.shards()}
+        manifest = bound_to(Manifest("detect", {"threshold": 0.1 if same else 0.2}), source)
+        update = home.plan_update("detect", manifest, wanted, overwrite=True)
+        fresh = update.begin()
+        assert not update.in_place
+        assert [fresh.journal_path(i).exists() for i in (0, 1, 2)] == [False, same, False]
+        for i in update.to_do:
+            fresh.write(i, rows("new"), wanted[i])
+        update.finish()
+    assert (home.path / "detect" / "fitted.npz").exists() == same
+
+
+def test_a_trial_with_other_settings_stays_hidden_and_is_found_again(home: Workspace) -> None:
+    old = content(home)
+    source = home.require("images")
+    wanted = {i: source.digest(i) for i in source.shards()}
+    manifest = bound_to(Manifest("detect", {"threshold": 0.2}), source)
+    for to_do in ([0, 1, 2], []):
+        with home.lock():
+            update = home.plan_update("detect", manifest, wanted, overwrite=True)
+            update.on_trial = True
+            layer = update.begin()
+            assert update.to_do == to_do
+            for i in update.to_do:
+                layer.write(i, rows("trial"), wanted[i])
+            assert [r.image_id for r in update.finish()] == ["trial0", "trial1"] * 3
+        assert content(home) == old
+
+
+def test_shards_are_done_again_where_that_is_asked_for(home: Workspace) -> None:
+    """In the layer, and in a successor that was left half made."""
+    source = home.require("images")
+    wanted = {i: source.digest(i) for i in source.shards()}
+    for threshold, redone in ((0.1, {1}), (0.2, set[int]())):
+        manifest = bound_to(Manifest("detect", {"threshold": threshold}), source)
+        with home.lock():
+            if threshold == 0.2:
+                update = home.plan_update("detect", manifest, wanted, overwrite=True)
+                layer = update.begin()
+                for i in (0, 1):
+                    layer.write(i, rows("half"), wanted[i])
+            update = home.plan_update(
+                "detect", manifest, wanted, overwrite=True, redo=lambda layer, fitting: {1}
+            )
+        assert update.to_do == ([1] if threshold == 0.1 else [1, 2])
+        assert update.redone == redone
+
+
+def test_images_that_could_not_be_read_are_noted(home: Workspace) -> None:
+    source = home.require("images")
+    wanted = {i: source.digest(i) for i in source.shards()}
+    manifest = bound_to(Manifest("detect", {"threshold": 0.2}), source)
+    with home.lock():
+        update = home.plan_update("detect", manifest, wanted, overwrite=True)
+        layer = update.begin()
+        for i in update.to_do:
+            failed = Record(
+                "a", "a.jpg", error="cannot be read: gone" if i == 1 else "not an image"
+            )
+            layer.write(i, [failed], wanted[i])
+        update.finish()
+    found = home.require("detect")
+    assert found.manifest.unread == [1]
+    assert [found.has_unread(i) for i in found.shards()] == [False, True, False]
+
+
 def test_resumed_and_uninterrupted_runs_give_the_same_bytes(
     home: Workspace, tmp_path: Path
 ) -> None:
