@@ -198,6 +198,21 @@ def test_images_that_could_not_be_read_are_noted(home: Workspace) -> None:
     assert [found.has_unread(i) for i in found.shards()] == [False, True, False]
 
 
+def test_a_successor_drops_what_its_source_has_no_more(home: Workspace) -> None:
+    source = home.require("images")
+    wanted = {i: source.digest(i) for i in source.shards()}
+    manifest = bound_to(Manifest("detect", {"threshold": 0.2}), source)
+    with home.lock():  # stopped when all but one are done
+        layer = home.plan_update("detect", manifest, wanted, overwrite=True).begin()
+        for i in (1, 2):
+            layer.write(i, labelled(0.2, source, i), wanted[i])
+    with home.lock():
+        images(home, "a", "b")
+        assert detect(home, 0.2) == [0]
+    assert home.require("detect").shards() == [0, 1]
+    assert home.state("detect").complete
+
+
 def test_resumed_and_uninterrupted_runs_give_the_same_bytes(
     home: Workspace, tmp_path: Path
 ) -> None:
