@@ -66,6 +66,20 @@ def class_values(ctx: typer.Context, incomplete: str) -> list[str]:
     return [f"{name}=" for name in classes(ctx, incomplete)]
 
 
+def rules(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer the rules of the filter, those of installed packages among them."""
+    from autolabel.stages.filter import RULES
+
+    return [name for name in RULES if name.startswith(incomplete)]
+
+
+def plugin_rules(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer ``RULE=`` for each rule of an installed package."""
+    from autolabel.stages.filter import RULES
+
+    return [f"{name}=" for name in RULES.plugins.values if name.startswith(incomplete)]
+
+
 OFFERS: dict[tuple[type[Config], str], Offer] = {
     (DetectConfig, "model"): models("detector"),
     (DetectConfig, "class_threshold"): class_values,
@@ -73,6 +87,8 @@ OFFERS: dict[tuple[type[Config], str], Offer] = {
     (FilterConfig, "clip"): models("image-text"),
     (FilterConfig, "dinov2"): models("image"),
     (FilterConfig, "class_min_score"): class_values,
+    (FilterConfig, "rules"): rules,
+    (FilterConfig, "plugin_rule"): plugin_rules,
     (EvaluateConfig, "student"): students,
 }
 """What is offered for an option; a layer's name, for options of that name, is not listed."""

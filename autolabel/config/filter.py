@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from autolabel.config.base import Config, as_list, scores_in_range
+from autolabel.reading import parse_yaml
 
 
 class FilterConfig(Config):
@@ -21,6 +22,7 @@ class FilterConfig(Config):
         "clip": "CLIP",
         "dinov2": "DINOv2",
         "nms_iou": "Overlap and repeats",
+        "plugin_rule": "Rules of plugins",
     }
 
     rules: tuple[str, ...] = Field(
@@ -162,6 +164,12 @@ class FilterConfig(Config):
         description="Most images of one group of near duplicates; the rest are excluded; 0 is off.",
     )
 
+    plugin_rule: dict[str, JsonValue] = Field(
+        {},
+        description="Rules of installed packages, each turned on by the value of its option: a "
+        "number, a text, or {OPTION: VALUE, …}.",
+    )
+
     _listed = field_validator("rules", "templates", "background", mode="before")(
         lambda v: as_list(v)
     )
@@ -171,6 +179,14 @@ class FilterConfig(Config):
     def _in_range(cls, value: dict[str, float]) -> dict[str, float]:
         return scores_in_range(value)
 
+    @field_validator("plugin_rule", mode="before")
+    @classmethod
+    def _as_in_yaml(cls, value: Any) -> Any:
+        """Take a flag's text as YAML, so that a flag and a file say the same."""
+        if not isinstance(value, Mapping):
+            return value
+        return {k: parse_yaml(v) if isinstance(v, str) else v for k, v in value.items()}
+
     @field_validator("templates")
     @classmethod
     def _with_place(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -178,3 +194,10 @@ class FilterConfig(Config):
             if template.count("{}") != 1:
                 raise ValueError(f"{template!r} must hold {{}} once, for the prompt")
         return value
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options that shape the content, without those that only plugins have."""
+        settings = super().settings()
+        if not self.plugin_rule:  # so that layers which are older than this option stay current
+            del settings["plugin_rule"]
+        return settings

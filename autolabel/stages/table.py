@@ -183,6 +183,7 @@ _OWN = (
         models={"clip": "image-text", "dinov2": "image"},
         learns=True,
         run_by="autolabel.stages.filter:filter_labels",
+        bound_by="autolabel.stages.filter:bound",
         checked_by="autolabel.stages.filter:check",
         timed_by="autolabel.stages.filter:embedders",
     ),

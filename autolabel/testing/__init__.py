@@ -13,6 +13,7 @@ from autolabel.testing.dataset_format import check_format, check_round_trip
 from autolabel.testing.detector import check_detector
 from autolabel.testing.embedder import check_embedder
 from autolabel.testing.expect import ContractError
+from autolabel.testing.filter_rule import check_rule
 from autolabel.testing.segmenter import check_segmenter
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "check_embedder",
     "check_format",
     "check_round_trip",
+    "check_rule",
     "check_segmenter",
 ]

@@ -46,12 +46,14 @@ def test_options_of_the_filter_stand_in_groups(run: Run) -> None:
             groups[title.group(1)] = ""
         elif groups:
             groups[[*groups][-1]] += line
-    assert [*groups][-6:] == [
-        "Rules and scores", "Geometry", "CLIP", "DINOv2", "Overlap and repeats", "How it runs",
+    assert [*groups][-7:] == [
+        "Rules and scores", "Geometry", "CLIP", "DINOv2", "Overlap and repeats", "Rules of plugins",
+        "How it runs",
     ]  # fmt: skip
     for group, flag in (
         ("Rules and scores", "--min-score"), ("Geometry", "--border"), ("CLIP", "--clip-margin"),
-        ("DINOv2", "--probe-kind"), ("Overlap and repeats", "--inside"), ("Options", "--dry-run"),
+        ("DINOv2", "--probe-kind"), ("Overlap and repeats", "--inside"),
+        ("Rules of plugins", "--plugin-rule"), ("Options", "--dry-run"),
     ):  # fmt: skip
         assert flag in groups[group]
     assert set(FilterConfig.PANELS) <= set(FilterConfig.model_fields)

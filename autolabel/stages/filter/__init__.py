@@ -7,7 +7,7 @@
 
 One file for each job:
 
-- `rule`: what a rule is; `rules`: the built-in ones, and which of all are on;
+- `rule`: what a rule is; `rules`: the built-in ones; `table`: with those of plugins, which are on;
 - `evidence`: what the embeddings say of each label, by `texts`, `prototypes` and `examples`;
 - `apply`: the rules and their evidence on one image;
 - `fit`: what needs the whole layer, embedded or learned once and kept;
@@ -15,15 +15,16 @@ One file for each job:
 """
 
 from autolabel.stages.filter.rule import Rejected, Rule, RuleInput
-from autolabel.stages.filter.rules import RULES, active
 from autolabel.stages.filter.stage import (
     Filter,
+    bound,
     check,
     check_classes,
     embedders,
     filter_labels,
     source_of,
 )
+from autolabel.stages.filter.table import RULES, active, option_of
 from autolabel.stages.filter.trial import Trial, try_rules
 
 __all__ = [
@@ -34,10 +35,12 @@ __all__ = [
     "RuleInput",
     "Trial",
     "active",
+    "bound",
     "check",
     "check_classes",
     "embedders",
     "filter_labels",
+    "option_of",
     "source_of",
     "try_rules",
 ]

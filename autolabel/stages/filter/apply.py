@@ -23,7 +23,7 @@ from autolabel.stages.filter.evidence import (
 from autolabel.stages.filter.examples import Probe
 from autolabel.stages.filter.prototypes import Prototypes
 from autolabel.stages.filter.rule import Evidence, RuleInput
-from autolabel.stages.filter.rules import RULES, active, option_of
+from autolabel.stages.filter.table import RULES, active, option_of
 from autolabel.stages.filter.texts import TextVectors
 from autolabel.store.vectors import CROPS, WHOLE
 from autolabel.types import Objects, Record

@@ -24,7 +24,7 @@ from autolabel.stages.filter.evidence import CLIP, DINOV2, join_vectors, vector_
 from autolabel.stages.filter.examples import ExampleVectors, Probe, find_examples
 from autolabel.stages.filter.prototypes import LARGEST_FIT, Prototypes, find_prototypes, kept_labels
 from autolabel.stages.filter.rule import LEARNED
-from autolabel.stages.filter.rules import GROUP, RULES, active
+from autolabel.stages.filter.table import GROUP, RULES, active, settings_of
 from autolabel.stages.filter.texts import PromptTexts, TextVectors, embed_texts
 from autolabel.stages.history import ontology_of
 from autolabel.stages.running import Reporter
@@ -137,7 +137,7 @@ class _Fit:
             file, data = _learned(self.learned_from)
         else:
             config, earlier = self.config, _earlier_rules(self.config)
-            key: list[object] = [self.source.fingerprint(), earlier.settings()]
+            key: list[object] = [self.source.fingerprint(), settings_of(earlier)]
             key += [config.neighbours, config.crowd_share]
             key += [layer.fingerprint() for layer in self.layers.values()]
             digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
@@ -208,8 +208,11 @@ def _earlier_rules(config: FilterConfig) -> FilterConfig:
     rules = active(config)
     first = next((i for i, name in enumerate(rules) if RULES[name].needs in LEARNED), len(rules))
     fields = {name: getattr(config, name) for name in FilterConfig.model_fields}
-    off = {n: FilterConfig.model_fields[n].default for n in (*rules[first:], GROUP)}
-    return FilterConfig.model_validate({**fields, **off, "rules": tuple(rules[:first])})
+    later = {*rules[first:], GROUP}
+    off = {n: FilterConfig.model_fields[n].default for n in later & fields.keys()}
+    plugins = {n: value for n, value in config.plugin_rule.items() if n not in later}
+    earlier = {"rules": tuple(rules[:first]), "plugin_rule": plugins}
+    return FilterConfig.model_validate({**fields, **off, **earlier})
 
 
 def _held_out(workspace: Workspace) -> tuple[str, ...]:

@@ -70,6 +70,10 @@ Rejected = tuple[Bools, Sequence[str]]
 """Which labels a rule rejects, (n,), and for each the figure that does it, as `0.12 < 0.5`."""
 
 
+Reject = Callable[[RuleInput, Any], Rejected]
+"""Gets an image and the value of the rule's option."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """A rule: it looks at the labels of one image and says which go, and why.
@@ -77,12 +81,16 @@ class Rule:
     What it says of an image depends on that image and on the options alone.
 
     Attributes:
-        reject: gets the image and the value of the rule's option.
+        reject: the rule itself.
         needs: evidence without which it is not asked.
+        option: what its option may be, in a package's rule: a type that pydantic checks, a number
+            by default; several options are the fields of a `Config`. That of a built-in rule is a
+            field of `FilterConfig`.
     """
 
-    reject: Callable[[RuleInput, Any], Rejected]
+    reject: Reject
     needs: Evidence | None = None
+    option: Any = float
 
 
 def under(values: Any, limit: Any, unit: str = "", digits: str = ".2f") -> Rejected:

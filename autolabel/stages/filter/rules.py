@@ -1,39 +1,29 @@
-"""The built-in rules, and which of all rules are on.
+"""The built-in rules, in the order in which they are applied.
 
 To add one, write a function of its option's name here, and that option in `FilterConfig` with a
-default that is off. Rules are applied in the order in which they stand here.
+default that is off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from autolabel.config import FilterConfig
-from autolabel.errors import UsageError, suggest
 from autolabel.ops import masks
 from autolabel.ops.arrays import Bools, Floats
 from autolabel.ops.boxes import box_areas
-from autolabel.stages.filter.rule import EMBEDDER, Evidence, Rejected, Rule, RuleInput, over, under
+from autolabel.stages.filter.rule import Evidence, Reject, Rejected, Rule, RuleInput, over, under
 
-GROUP = "max_per_group"
-"""The one rule that is about whole images, and so not in the table."""
-
-_ALSO_ON = {"min_score": "class_min_score"}
-"""Rule -> a second option that turns it on."""
-
-_BUILT_IN: dict[str, Rule] = {}
-
-Reject = Callable[[RuleInput, Any], Rejected]
+BUILT_IN: dict[str, Rule] = {}
+"""Name of the option that turns a rule on -> the rule."""
 
 
 def _rule(needs: Evidence | None = None) -> Callable[[Reject], Reject]:
-    """Put a function into the table, under its own name."""
+    """Put a function into `BUILT_IN`, under its own name."""
 
     def add(reject: Reject) -> Reject:
-        _BUILT_IN[reject.__name__] = Rule(reject, needs)
+        BUILT_IN[reject.__name__] = Rule(reject, needs)
         return reject
 
     return add
@@ -212,48 +202,3 @@ def inside(image: RuleInput, limit: float) -> Rejected:
     holds = larger & _same_class(image) & image.alive[None]
     share = (shared / np.maximum(areas[:, None], 1e-9) * holds).max(axis=1, initial=0.0)
     return share >= limit, [f"{s:.2f} >= {limit:g}" for s in share]
-
-
-# -- the table ----------------------------------------------------------------------------------
-
-RULES: Mapping[str, Rule] = _BUILT_IN
-"""Name of the option that turns a rule on -> the rule, in the order in which they are applied."""
-
-
-def active(config: FilterConfig) -> list[str]:
-    """List the rules that are on, in the order in which they are applied.
-
-    Raises:
-        UsageError: `rules` names one that there is not, or one twice, or one that is off; or one
-            that is on needs an embedder which is not named.
-    """
-    on = [name for name in RULES if _is_on(name, config)]
-    for name in on:
-        needs = RULES[name].needs
-        if needs is not None and not getattr(config, EMBEDDER[needs]):
-            raise UsageError(
-                f"{name} needs an embedder",
-                hint=f"name one with --{EMBEDDER[needs]}, or {EMBEDDER[needs]}: in the file",
-            )
-    for i, name in enumerate(config.rules):
-        if name not in RULES:
-            raise UsageError(
-                f"there is no rule {name!r}", hint=suggest(name, list(RULES), "the rules are")
-            )
-        if name in config.rules[:i]:
-            raise UsageError(f"rule {name!r} is named twice", hint="name each rule once")
-        if name not in on:
-            raise UsageError(
-                f"rule {name!r} is named but off", hint=f"set {name}, or leave it out of the rules"
-            )
-    return list(config.rules) or on
-
-
-def _is_on(name: str, config: FilterConfig) -> bool:
-    options = (name, _ALSO_ON.get(name, name))
-    return any(getattr(config, o) != FilterConfig.model_fields[o].default for o in options)
-
-
-def option_of(name: str, config: FilterConfig) -> Any:
-    """Return the value of a rule's option."""
-    return getattr(config, name)

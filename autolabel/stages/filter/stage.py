@@ -22,12 +22,12 @@ from autolabel.stages.filter.apply import RuleSet
 from autolabel.stages.filter.examples import Probe
 from autolabel.stages.filter.fit import Fitted, fit, read_joined
 from autolabel.stages.filter.prototypes import Prototypes
-from autolabel.stages.filter.rules import GROUP, active
+from autolabel.stages.filter.table import GROUP, active, settings_of
 from autolabel.stages.filter.texts import TextVectors
 from autolabel.stages.history import ontology_of
 from autolabel.stages.running import Reporter, StageResult, check_ready, run_stage, silent
 from autolabel.stages.table import STAGES
-from autolabel.store import Layer, Workspace, bound_to
+from autolabel.store import Layer, Manifest, Workspace, bound_to
 from autolabel.types import EXCLUDED, Record
 
 
@@ -110,9 +110,8 @@ def filter_labels(
         check_ready(workspace, source)
         fitted = fit(workspace, source, config, engine, report, learned_from=learned_from)
         capped = {} if learned_from else find_capped(source, config.max_per_group)
-        manifest = running.binding(STAGES["filter"], config, fitted.located)
         origin = {**fitted.origin, "ontology": ontology_of(source).to_mapping()}
-        manifest = replace(manifest, origin=origin)
+        manifest = replace(_binding(config, fitted.located), origin=origin)
         wanted = _wanted(source, fitted, capped)
         update = workspace.plan_update(
             "filter", bound_to(manifest, source), wanted, overwrite=overwrite
@@ -121,6 +120,20 @@ def filter_labels(
         make = partial(Filter, config, fitted.texts, fitted.prototypes, fitted.probe, capped)
         layer = run_stage("filter", make, update, tasks, engine, report)
         return StageResult(layer, sum(task.images for task in tasks))
+
+
+def bound(workspace: Workspace, config: FilterConfig) -> Manifest:
+    """Return what binds the layer `filter` that is asked for, but for its source.
+
+    Raises:
+        AutolabelError: there is no model.
+    """
+    return _binding(config, running.locate(STAGES["filter"], config))
+
+
+def _binding(config: FilterConfig, located: Mapping[str, Located]) -> Manifest:
+    manifest = running.binding(STAGES["filter"], config, located)
+    return replace(manifest, settings=settings_of(config))
 
 
 def source_of(workspace: Workspace, config: FilterConfig, name: str | None) -> Layer:

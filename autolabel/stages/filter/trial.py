@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from autolabel.config import EngineConfig, FilterConfig
 from autolabel.stages.filter.fit import Fitted, fit, read_joined
-from autolabel.stages.filter.rules import GROUP, active
 from autolabel.stages.filter.stage import Filter, find_capped, source_of
+from autolabel.stages.filter.table import GROUP, active
 from autolabel.stages.running import Reporter, check_ready, silent
 from autolabel.stages.table import STAGES
 from autolabel.store import Layer, Workspace

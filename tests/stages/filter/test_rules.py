@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from autolabel.config import FilterConfig
-from autolabel.errors import UsageError
-from autolabel.stages.filter import RULES, Filter, active
+from autolabel.stages.filter import Filter
 from autolabel.types import EXCLUDED, Objects, Record
 
 WIDTH, HEIGHT = 100, 50
@@ -134,23 +133,6 @@ def test_an_image_beyond_its_group_leaves_the_pool() -> None:
     assert result.note == "max_per_group: 3 > 2"
     assert result.objects.reason.tolist() == ["max_per_group: 3 > 2"]
     assert len(result.objects.kept) == 0
-
-
-def test_rules_that_cannot_be() -> None:
-    for rules, message in [
-        (("min_scores",), "there is no rule 'min_scores'"),
-        (("min_side", "min_side"), "named twice"),
-        (("border",), "named but off"),
-    ]:
-        with pytest.raises(UsageError, match=message):
-            active(FilterConfig(rules=rules, min_side=5))
-    with pytest.raises(UsageError, match="clip_margin needs an embedder"):
-        active(FilterConfig(clip_margin=0.1))
-
-
-def test_every_rule_is_off_by_default_and_is_an_option() -> None:
-    assert active(FilterConfig()) == []
-    assert set(RULES) < set(FilterConfig.model_fields)
 
 
 coordinates = st.floats(0, 100, width=32)
