@@ -146,10 +146,10 @@ class Scoring:
     bias: float
     sigmoid: bool
 
-    def chances(self, cosines: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Chances in [0, 1] of texts along the last axis.
+    def probabilities(self, cosines: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return probabilities in [0, 1] of texts along the last axis.
 
-        >>> Scoring(100.0, 0.0, False).chances(np.array([[0.3, 0.3]], np.float32)).tolist()
+        >>> Scoring(100.0, 0.0, False).probabilities(np.array([[0.3, 0.3]], np.float32)).tolist()
         [[0.5, 0.5]]
         """
         logits = self.scale * cosines.astype(np.float64) + self.bias

@@ -106,7 +106,8 @@ def _count(names: Mapping[str, Any], pattern: str) -> int:
     return len(seen)
 
 
-def build(found: Architecture) -> Any:  # 42 lines: figures of three parts, one to a line
+# Long: the figures of three parts, one to a line.
+def build(found: Architecture) -> Any:
     """The package's `Sam` of an architecture, its weights still to come.
 
     Raises:

@@ -96,7 +96,7 @@ def test_a_text_of_the_longest_length_is_read_and_a_longer_one_refused(reader: A
         reader.embed_texts(["a " * (longest + 1)])
 
 
-def test_chances_equal_the_librarys_own(
+def test_probabilities_equal_the_librarys_own(
     case: tuple[str, str], checkpoint: Path, reader: Any
 ) -> None:
     crops = make_crops(4)
@@ -116,7 +116,7 @@ def test_chances_equal_the_librarys_own(
     expected = logits.sigmoid() if sigmoid else logits.softmax(dim=1)
     assert reader.scoring.sigmoid == sigmoid
     np.testing.assert_allclose(
-        reader.scoring.chances(images @ texts.T), expected.numpy(), atol=1e-5
+        reader.scoring.probabilities(images @ texts.T), expected.numpy(), atol=1e-5
     )
 
 

@@ -28,7 +28,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("which", ["random", "sample"])
-def test_chances_equal_clip_used_as_its_documentation_shows(clip: Path, which: str) -> None:
+def test_probabilities_equal_clip_used_as_its_documentation_shows(clip: Path, which: str) -> None:
     folder = clip if which == "random" else SAMPLE / "models/clip"
     adapter, crops = load(folder), make_crops(5)
     model = AutoModel.from_pretrained(folder).eval()
@@ -40,12 +40,12 @@ def test_chances_equal_clip_used_as_its_documentation_shows(clip: Path, which: s
     np.testing.assert_allclose(images, outputs.image_embeds.numpy(), atol=1e-5)
     np.testing.assert_allclose(texts, outputs.text_embeds.numpy(), atol=1e-5)
     expected = outputs.logits_per_image.softmax(dim=1).numpy()
-    np.testing.assert_allclose(adapter.scoring.chances(images @ texts.T), expected, atol=1e-5)
+    np.testing.assert_allclose(adapter.scoring.probabilities(images @ texts.T), expected, atol=1e-5)
     assert images.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, atol=1e-6)
 
 
-def test_chances_equal_siglip_used_as_its_documentation_shows(tmp_path: Path) -> None:
+def test_probabilities_equal_siglip_used_as_its_documentation_shows(tmp_path: Path) -> None:
     folder = save_random_siglip(tmp_path / "siglip")
     crops = make_crops(3)
     adapter = load(folder)
@@ -56,7 +56,7 @@ def test_chances_equal_siglip_used_as_its_documentation_shows(tmp_path: Path) ->
     pixels = SiglipImageProcessor.from_pretrained(folder)(images=crops, return_tensors="pt")
     with torch.no_grad():
         outputs = model(input_ids=tokens["input_ids"], **pixels)
-    ours = adapter.scoring.chances(adapter.embed_images(crops) @ adapter.embed_texts(TEXTS).T)
+    ours = adapter.scoring.probabilities(adapter.embed_images(crops) @ adapter.embed_texts(TEXTS).T)
     assert adapter.scoring.sigmoid
     np.testing.assert_allclose(ours, outputs.logits_per_image.sigmoid().numpy(), atol=1e-5)
 

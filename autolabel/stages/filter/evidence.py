@@ -58,7 +58,7 @@ def class_probabilities(
     place = {name: i for i, name in enumerate(texts.names[: texts.classes])}
     own = np.array([place.get(label, -1) for label in objects.label], int)
     rows = np.arange(len(own))
-    found = texts.scoring.chances(crops @ texts.vectors.T).astype(np.float64)
+    found = texts.scoring.probabilities(crops @ texts.vectors.T).astype(np.float64)
     mine = np.where(own >= 0, found[rows, own], 0.0)
     rest = found.copy()
     rest[rows[own >= 0], own[own >= 0]] = -1
@@ -74,7 +74,7 @@ def _against_background(image: Vectors, texts: TextVectors) -> Floats:
     """Return for each name the probability that the image shows it, if it or background."""
     cosines = texts.vectors @ image
     pairs = np.stack([cosines, np.full_like(cosines, cosines[-1])], axis=1)
-    found = texts.scoring.chances(pairs).astype(np.float64)
+    found = texts.scoring.probabilities(pairs).astype(np.float64)
     # A softmax's two add up to one; those of a sigmoid, which judges each text alone, do not.
     shares: Floats = found[:, 0] / np.maximum(found.sum(axis=1), np.finfo(np.float32).tiny)
     return shares
