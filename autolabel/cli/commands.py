@@ -1,240 +1,39 @@
-"""The commands. Each imports what it runs only when it runs, so that help stays quick."""
+"""The commands but for those of stages; each imports what it runs only when it runs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from autolabel import __version__
 from autolabel.cli import show
 from autolabel.cli.arguments import (
     AllowUnfinished,
-    FromLayer,
     Given,
-    InWorkspace,
     Json,
-    Overwrite,
     SourceRoot,
     example,
-    typed,
     typed_path,
 )
 from autolabel.cli.commands_models import catalogue
+from autolabel.cli.commands_stages import app  # with its commands, which come first
 from autolabel.cli.complete import choices, classes, layers
 from autolabel.cli.options import expand
-from autolabel.cli.places import existing, move_source, needed, source_or_workspace
+from autolabel.cli.places import existing, move_source
 from autolabel.config import (
-    STEPS,
-    DetectConfig,
     EngineConfig,
     EvaluateConfig,
     ExportConfig,
-    FilterConfig,
-    IngestConfig,
-    RefineConfig,
     ReportConfig,
     TrainConfig,
-    load_pipeline,
 )
 from autolabel.errors import AutolabelError, UsageError, suggest
+from autolabel.pipeline.file import known_steps, load
 
-if TYPE_CHECKING:
-    from autolabel.stages.running import StageResult
-    from autolabel.store import Workspace
-
-app = typer.Typer(
-    name="autolabel",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
+__all__ = ["app"]
 
 app.add_typer(catalogue, name="models")
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"autolabel {__version__}")
-        raise typer.Exit
-
-
-@app.callback(epilog=example("detect photos --workspace ws --prompt cat"))
-def autolabel(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_version, is_eager=True, help="Print the version and exit."
-        ),
-    ] = False,
-    offline: Annotated[
-        bool,
-        typer.Option(
-            "--offline",
-            help="Never touch the network: models must be on disk. Before the command: "
-            "`autolabel --offline detect …`. HF_HUB_OFFLINE=1 does the same.",
-        ),
-    ] = False,
-) -> None:
-    """From a folder of raw images and a few words to a training dataset.
-
-    Pretrained models are the annotation team: **ingest** images, **detect** what the prompts name,
-    **refine** boxes to masks, **filter** out what does not belong, **export** the labels, **train**
-    a small detector on them, **evaluate** both against hand labels and **report** on one page.
-    **run** does all of it from one file.
-    """
-    if offline:
-        from autolabel.registry import hub
-
-        hub.offline()
-
-
-@app.command(epilog=example("ingest photos --workspace ws --holdout hand-labelled"))
-@expand
-def ingest(
-    source: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE",
-            parser=typed,
-            help="Files, folders, globs, a .txt with one path a line, or - for such a list on "
-            "standard input.",
-        ),
-    ],
-    workspace: InWorkspace = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    *,
-    config: Annotated[IngestConfig, {"source"}],
-    engine: Annotated[EngineConfig, {"device", "batch_size"}],
-) -> None:
-    """Add images to a workspace, and mark repeats, leaks and files that cannot be read."""
-    from autolabel.stages.ingest import ingest as ingest_photos
-
-    home = needed(workspace)
-    given = config.model_fields_set | {"source"}
-    config = IngestConfig.model_construct(given, **{**dict(config), "source": tuple(source)})
-    with show.Reporter() as report, show.stopping("run the same command again"):
-        done = ingest_photos(home, config, engine, overwrite=overwrite, inherit=True, report=report)
-    guarded = {"held_out": done.held_out, "near_held_out": done.near_held_out}
-    _finished("ingest", done, home, json, guarded)
-
-
-@app.command(epilog=example('detect ws --prompt cat --prompt "dog=dog, puppy"'))
-@expand
-def detect(
-    source: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE_OR_WS",
-            parser=typed,
-            help="A workspace, or images to ingest into --workspace.",
-        ),
-    ],
-    workspace: InWorkspace = None,
-    from_layer: FromLayer = "images",
-    source_root: SourceRoot = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    *,
-    config: DetectConfig,
-    engine: EngineConfig,
-) -> None:
-    """Find what the prompts name: text prompts to boxes."""
-    from autolabel.cli.state import detected, state_of_layer
-    from autolabel.stages.table import STAGES
-
-    home = source_or_workspace(source, workspace)
-    if config.prompt or config.ontology is not None:
-        config.resolve_ontology()  # a typo should not cost an ingest
-    with show.Reporter() as report, show.stopping("run the same command again"):
-        if home.path not in map(Path, source):
-            photos = IngestConfig(source=tuple(source))
-            STAGES["ingest"].run(home, photos, engine, inherit=True, report=report)
-        move_source(home, source_root)
-        done = STAGES["detect"].run(
-            home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
-        )
-        unseen = detected(home, done, config, engine)
-    if json:
-        show.data({"detect": {**state_of_layer(home, "detect"), "unseen": unseen}})
-
-
-@app.command(epilog=example("filter ws --min-side 8 --clip clip-vit-base-patch32 --clip-class"))
-@expand
-def filter(
-    workspace: Given,
-    from_layer: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="LAYER",
-            autocompletion=layers,
-            help="Layer whose labels to filter; refine by default, else detect.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Show what each rule would reject; no label is changed. Crops that are embedded "
-            "for it are not embedded again.",
-        ),
-    ] = False,
-    source_root: SourceRoot = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    *,
-    config: FilterConfig,
-    engine: EngineConfig,
-) -> None:
-    """Reject labels that do not belong, each with its reason: geometry, CLIP, DINOv2.
-
-    Without a rule, every label stays. Crops are embedded once per model; changing a threshold runs
-    no model.
-    """
-    from autolabel.cli.overview import standing
-    from autolabel.stages import filter as filtering
-
-    home = existing(workspace)
-    with show.Reporter() as report, show.stopping("run the same command again"):
-        if dry_run:
-            trials = filtering.try_rules(home, config, engine, from_layer=from_layer, report=report)
-            source = filtering.source_of(home, config, from_layer)
-            show.trials(trials, standing(source), json)
-            return
-        move_source(home, source_root)
-        done = filtering.filter_labels(
-            home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
-        )
-    _finished("filter", done, home, json)
-
-
-@app.command(epilog=example("refine ws --model sam2.1-hiera-tiny"))
-@expand
-def refine(
-    workspace: Given,
-    from_layer: FromLayer = "detect",
-    source_root: SourceRoot = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    *,
-    config: RefineConfig,
-    engine: EngineConfig,
-) -> None:
-    """Turn the kept boxes into masks."""
-    from autolabel.stages.table import STAGES
-
-    home = existing(workspace)
-    with show.Reporter() as report, show.stopping("run the same command again"):
-        move_source(home, source_root)
-        done = STAGES["refine"].run(
-            home, config, engine, from_layer=from_layer, overwrite=overwrite, report=report
-        )
-    _finished("refine", done, home, json)
 
 
 @app.command(epilog=example("export ws --format yolo --out dataset --val-share 0.2"))
@@ -382,7 +181,7 @@ def run(
     until: Annotated[
         str | None,
         typer.Option(
-            metavar="STEP", help="Stop after this step.", autocompletion=choices(lambda: STEPS)
+            metavar="STEP", help="Stop after this step.", autocompletion=choices(known_steps)
         ),
     ] = None,
     dry_run: Annotated[
@@ -397,7 +196,7 @@ def run(
     """
     from autolabel.cli.run import show_plan, show_run
 
-    config = load_pipeline(file, override or [])
+    config = load(file, override or [])
     if dry_run:
         show_plan(config, until=until, as_json=json)
         return
@@ -466,18 +265,3 @@ def status(
     from autolabel.cli.state import status_of
 
     show_status(status_of(existing(workspace), errors=errors), json)
-
-
-def _finished(
-    stage: str,
-    done: StageResult,
-    workspace: Workspace,
-    json: bool,
-    also: dict[str, int] | None = None,
-) -> None:
-    from autolabel.cli.state import finished, state_of_layer
-
-    finished(stage, done, workspace)
-    if json:
-        name = done.layer.name
-        show.data({name: state_of_layer(workspace, name) | (also or {})})

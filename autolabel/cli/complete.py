@@ -7,8 +7,9 @@ from pathlib import Path
 
 import typer
 
-from autolabel.config import Config, DetectConfig, EvaluateConfig, FilterConfig, RefineConfig
+from autolabel.config import Config, DetectConfig, EvaluateConfig, FilterConfig
 from autolabel.errors import AutolabelError
+from autolabel.stages.table import STAGES, StageEntry
 
 Offer = Callable[[typer.Context, str], list[str]]
 """(context, what is typed so far) -> what it may become."""
@@ -81,17 +82,23 @@ def plugin_rules(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 OFFERS: dict[tuple[type[Config], str], Offer] = {
-    (DetectConfig, "model"): models("detector"),
     (DetectConfig, "class_threshold"): class_values,
-    (RefineConfig, "model"): models("segmenter"),
-    (FilterConfig, "clip"): models("image-text"),
-    (FilterConfig, "dinov2"): models("image"),
     (FilterConfig, "class_min_score"): class_values,
     (FilterConfig, "rules"): rules,
     (FilterConfig, "plugin_rule"): plugin_rules,
     (EvaluateConfig, "student"): students,
 }
 """What is offered for an option; a layer's name, for options of that name, is not listed."""
+
+
+def offer_models(entry: StageEntry) -> None:
+    """Offer the names of models for the options of a stage that name one."""
+    for option, task in entry.models.items():
+        OFFERS[entry.config, option] = models(task)
+
+
+for _name in STAGES.built_in:
+    offer_models(STAGES[_name])
 
 
 def offer_for(model: type[Config], name: str) -> Offer | None:

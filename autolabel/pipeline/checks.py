@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from autolabel import registry
-from autolabel.config import STEPS, PipelineConfig, TrainConfig
+from autolabel.config import PipelineConfig, TrainConfig
 from autolabel.datasets.export import check_place
 from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
 from autolabel.errors import UsageError
+from autolabel.pipeline.file import known_steps
 from autolabel.registry import hub_cache
 from autolabel.stages.table import STAGES, StageEntry
 from autolabel.store import not_writable
@@ -35,11 +36,6 @@ def named(config: PipelineConfig, until: str | None = None) -> list[str]:
             hint=f"its steps are: {', '.join(steps)}",
         )
     return steps[: steps.index(until) + 1]
-
-
-def known_steps() -> list[str]:
-    """Return every step that a file can name, in the order in which they run."""
-    return [*STAGES, *(step for step in STEPS if step not in STAGES)]
 
 
 def made_by(config: PipelineConfig) -> dict[str, StageEntry]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import create_model
 
-from autolabel.config import PipelineConfig, load_pipeline
+from autolabel.config import STEPS, PipelineConfig, load_pipeline
 from autolabel.stages.table import STAGES
 
 
@@ -32,3 +32,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
         UsageError: it is not a pipeline, or an override is not.
     """
     return load_pipeline(path, overrides, file_model())
+
+
+def known_steps() -> list[str]:
+    """Return every step that a file can name, in the order in which they run."""
+    return [*STAGES, *(step for step in STEPS if step not in STAGES)]

@@ -43,9 +43,9 @@ GROUP = "autolabel.stages"
 class StageEntry:
     """What a stage is.
 
-    The first six say all that an ordinary stage needs, which maps the records of a layer one by one
-    or in batches; the functions are for what goes beyond, and `autolabel.stages.running` does
-    without them what most stages need.
+    Those before `layer` say all that an ordinary stage needs, which maps the records of a layer in
+    batches; the functions are for what goes beyond, and where they are not named,
+    `autolabel.stages.running` does what most stages need.
 
     Attributes:
         name: of its command, of its section in a pipeline file, and in the manifests of its layer.
@@ -58,6 +58,7 @@ class StageEntry:
         models: option that names a model -> the task of that model.
         layer: the layer that it makes; that of its name where this is empty.
         labels: whether that layer holds labels.
+        about: what it does, in a sentence, for help.
         learns: whether it learns from the whole layer; `run_by` then takes `learned_from`, a
             workspace whose lessons are used in place of own ones.
         run_by: `module:function` that runs it over a workspace.
@@ -76,6 +77,7 @@ class StageEntry:
     models: Mapping[str, str] = field(default_factory=dict)
     layer: str = ""
     labels: bool = True
+    about: str = ""
     learns: bool = False
     run_by: str = ""
     bound_by: str = ""
@@ -175,6 +177,7 @@ _OWN = (
         reads=("detect",),
         pixels=True,
         models={"model": "segmenter"},
+        about="Turn the kept boxes into masks.",
     ),
     StageEntry(
         "filter",
