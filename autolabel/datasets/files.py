@@ -21,7 +21,7 @@ def located(
     folders: Sequence[Path],
     endings: Sequence[str] = ("",),
 ) -> GroundTruthImage:
-    """The image of that name in the first folder that has it."""
+    """Return the image of that name in the first folder that has it."""
     inner = inner_path(name)
     spellings = [] if inner is None else [inner, PurePosixPath(str(inner).replace("\\", "/"))]
     tried = (f / f"{s}{end}" for f in folders for s in spellings for end in endings)
@@ -34,7 +34,7 @@ def located(
 
 
 def is_file(path: Path) -> bool:
-    """Whether it is a file; none is of a name that this file system does not take."""
+    """Return whether it is a file; none is of a name that this file system does not take."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -42,7 +42,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is anything of that name."""
+    """Return whether there is anything of that name."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -50,7 +50,7 @@ def is_there(path: Path) -> bool:
 
 
 def read_image(path: Path, size_wh: tuple[int, int] = (0, 0)) -> tuple[bytes, int, int]:
-    """Bytes, width and height; the upright pixels tell what `size_wh` leaves open."""
+    """Return bytes, width and height; the upright pixels tell what `size_wh` leaves open."""
     try:
         data = read_bytes(path)
         if not all(size_wh):
@@ -65,7 +65,7 @@ def read_image(path: Path, size_wh: tuple[int, int] = (0, 0)) -> tuple[bytes, in
 
 
 def blamed_on(file: Path, read: Callable[[], T]) -> T:
-    """What `read` gives; an error names the file."""
+    """Return what `read` returns; an error of it names the file."""
     try:
         return read()
     except AutolabelError as e:
@@ -73,7 +73,7 @@ def blamed_on(file: Path, read: Callable[[], T]) -> T:
 
 
 def read_json(file: Path) -> Any:
-    """The content of a JSON file."""
+    """Return the content of a JSON file."""
     try:
         return parse_json(read_file(file, LARGEST_JSON))
     except ValueError as e:
@@ -83,7 +83,7 @@ def read_json(file: Path) -> Any:
 
 
 def read_text(file: Path) -> str:
-    """The content of a UTF-8 file, with or without a byte-order mark."""
+    """Return the content of a UTF-8 file, with or without a byte-order mark."""
     try:
         return read_file(file).decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -91,7 +91,7 @@ def read_text(file: Path) -> str:
 
 
 def read_file(file: Path, largest: int = LARGEST_TEXT) -> bytes:
-    """The bytes of a regular file of at most `largest` bytes."""
+    """Return the bytes of a regular file of at most `largest` bytes."""
     try:
         return read_regular(file, largest)
     except OSError as e:
@@ -101,10 +101,10 @@ def read_file(file: Path, largest: int = LARGEST_TEXT) -> bytes:
 
 
 def absolute(path: Path) -> Path:
-    """The absolute path without ``..``; links stay links."""
+    """Return the absolute path without ``..``; links stay links."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
 
 
 def visible(folder: Path, pattern: str) -> Iterator[Path]:
-    """What matches and is not hidden, in order."""
+    """Yield what matches and is not hidden, in order."""
     return (p for p in sorted(folder.glob(pattern)) if not p.name.startswith("."))

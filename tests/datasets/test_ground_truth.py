@@ -208,6 +208,29 @@ def test_what_is_wrong_is_said(tmp_path: Path, files: dict[str, Any], message: s
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", '{"shapes": []}', "a.json: there is no list 'images'"),
+        ("a.xml", "<annotations/>", "a.xml: its root is <annotations>"),
+        ("a.yaml", "train: images", "a.yaml: it has no names"),
+    ],
+)
+def test_a_file_of_no_format_is_read_by_its_ending(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    with pytest.raises(AutolabelError, match=message):
+        read_ground_truth(put(tmp_path / name, text))
+
+
+def test_labels_that_are_sure_come_before_those_that_only_end_so(tmp_path: Path) -> None:
+    photo(tmp_path / "0.png")
+    put(tmp_path / "annotations.json", coco_of("0.png"))
+    put(tmp_path / "notes.xml", "<notes/>")
+    (tmp_path / "labels").mkdir()
+    check(read_ground_truth(tmp_path), "0.png")
+
+
+@pytest.mark.parametrize(
     ("labels", "message"),
     [
         ({}, "none of the 1 images"),

@@ -70,12 +70,13 @@ def test_one_file_of_it_alone(
     refused(run, scene, tmp_path / "sorted.json", '"info" in sorted.json')
 
 
+@pytest.mark.parametrize("listed", ["classes.txt", "labels/classes.txt"])
 def test_other_names_for_its_yolo_labels(
-    run: Run, scene: Scene, exported: Callable[[str], Path]
+    run: Run, scene: Scene, exported: Callable[[str], Path], listed: str
 ) -> None:
     out = exported("yolo")
     (out / "data.yaml").unlink()
-    (out / "classes.txt").write_text("cat\ndog\n")
+    (out / listed).write_text("cat\ndog\n")
     refused(run, scene, out, MARKER)
 
 
