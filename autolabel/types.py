@@ -55,7 +55,7 @@ _UNREAD = (
 def is_unread(error: str | None) -> bool:
     """Whether an error is one of reading the file, which may be there again the next time.
 
-    What the bytes themselves decide, as that they are no image, is not.
+    What the bytes themselves decide, as that they are not an image, is not.
 
     >>> is_unread("cannot be read: Input/output error"), is_unread("not an image")
     (True, False)

@@ -32,7 +32,7 @@ def existing(path: Path) -> Workspace:
             f"{path} {missing}", hint=f"make one: autolabel ingest PHOTOS --workspace {path}"
         )
     for stray in workspace.check():
-        show.message(f"warning: {path / stray} is no shard of ours and is left alone")
+        show.message(f"warning: {path / stray} is not a shard of ours and is left alone")
     return workspace
 
 
@@ -68,6 +68,6 @@ def move_source(workspace: Workspace, root: Path | None) -> None:
     if root is None:
         return
     if not root.is_dir():
-        raise UsageError(f"{root} is no folder", hint="--source-root names the images' folder")
+        raise UsageError(f"{root} is not a folder", hint="--source-root names the images' folder")
     with workspace.lock():
         workspace.set_source_root(root.resolve())

@@ -122,7 +122,7 @@ def read_yaml(path: Path) -> Any:
             f"{path} cannot be read: {e.strerror}", hint="name a YAML file that exists"
         ) from e
     except ValueError as e:
-        raise UsageError(f"{path} is not valid YAML: {e}", hint="mend that line") from e
+        raise UsageError(f"{path} is not valid YAML: {e}", hint="fix that line") from e
 
 
 def _usage_error(model: type[Config], error: ValidationError, *, flags: bool) -> UsageError:

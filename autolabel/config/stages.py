@@ -164,7 +164,7 @@ class DetectConfig(Config):
         for name in self.class_threshold:
             if name not in ontology.names:
                 raise UsageError(
-                    f"class_threshold names {name!r}, which is no class",
+                    f"class_threshold names {name!r}, which is not a class",
                     hint=suggest(name, ontology.names, "the classes are"),
                 )
         return ontology

@@ -1,7 +1,7 @@
 """Hand labels from disk, in any format that people have them in.
 
 Labels are read as they are written, and nothing outside the dataset's folder is opened, whatever
-path a file gives. What autolabel wrote is no hand label: measured against it, autolabel would be
+path a file gives. What autolabel wrote is not a hand label: measured against it, autolabel would be
 right all the time.
 """
 
@@ -61,7 +61,7 @@ def read_hand_labels(path: Path) -> GroundTruth:
     evidence = _note(candidate) or _signed(candidate.source)
     if evidence is not None:
         raise AutolabelError(
-            f"the labels in {path} were exported by autolabel, and are no hand labels; {evidence} "
+            f"the labels in {path} were exported by autolabel, and are not hand labels; {evidence} "
             "says so",
             hint="name labels that people drew; where people have gone over these one by one, "
             f"remove {evidence} to say so",

@@ -129,7 +129,7 @@ class Journal:
     def _opened(self) -> BinaryIO:
         """The file, if it is one of its own and not a link, a pipe or the like."""
         if not stat.S_ISREG(self.path.lstat().st_mode):
-            raise OSError(f"{self.path} is no file")
+            raise OSError(f"{self.path} is not a file")
         return self.path.open("rb")
 
     def _encoded(self) -> bytes:

@@ -142,7 +142,7 @@ def raise_failures(layer: Layer, tasks: Sequence[Task], progress: Progress) -> N
         raise AutolabelError(
             f"{len(progress.failures)} of {len(tasks)} shards of {layer.name}/ failed, "
             f"first {index}: {reason}",
-            hint="the other shards are done; mend the cause and run the same command again",
+            hint="the other shards are done; fix the cause and run the same command again",
         )
 
 

@@ -126,7 +126,7 @@ def run(
         except ray.exceptions.RayActorError as e:
             raise AutolabelError(
                 f"an actor of ray ended: {' '.join(str(e).split())[-200:]}",
-                hint="what is done is kept; mend the cause and run the same command again",
+                hint="what is done is kept; fix the cause and run the same command again",
             ) from e
     local.raise_failures(written, tasks, progress)
     clear(written)

@@ -43,7 +43,7 @@ def load_network(path: Path) -> dict[str, Any]:
     """A checkpoint with pickled modules, on the CPU, as `torch.load` would give it.
 
     Raises:
-        AutolabelError: it is no checkpoint, it holds something that is no layer of a network, or
+        AutolabelError: it is not a checkpoint, it holds what is not a layer of a network, or
             weights that are not finite numbers.
     """
     try:
@@ -134,6 +134,6 @@ def _unwrap(content: Any, shells: dict[type, type]) -> None:
 
 def _refused(path: Path, what: str) -> AutolabelError:
     return AutolabelError(
-        f"{path} holds {what}, which is no part of a network; it was not run",
+        f"{path} holds {what}, which is not part of a network; it was not run",
         hint="do not trust that file; name a .pt file that ultralytics or autolabel wrote",
     )

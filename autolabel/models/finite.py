@@ -1,4 +1,4 @@
-"""Weights that are no numbers: an error, for every comparison with NaN is false."""
+"""Weights that are not numbers: an error, for every comparison with NaN is false."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def refuse_not_finite(weights: Mapping[str, Any], name: str) -> None:
     """See that every weight is a finite number.
 
     Args:
-        weights: key -> tensor; what is no tensor of floating point does not count.
+        weights: key -> tensor; what is not a tensor of floating point does not count.
         name: of the model, for the message.
 
     Raises:

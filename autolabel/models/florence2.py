@@ -167,7 +167,7 @@ def _task(prompt: str) -> tuple[str, str]:
             return task, prompt.removeprefix(task).strip()
     if prompt.startswith("<") and ">" in prompt:
         raise AutolabelError(
-            f"{prompt.split('>')[0]}> is no task that finds classes",
+            f"{prompt.split('>')[0]}> is not a task that finds classes",
             hint=f"begin a prompt with {TASKS[1]} or with no task",
         )
     return GROUNDING, prompt

@@ -123,7 +123,7 @@ def _read(located: Located) -> dict[str, torch.Tensor]:
         found = torch.load(located.path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as e:
         raise AutolabelError(
-            f"{located.path} is refused: it is no file of plain weights, and may hold code",
+            f"{located.path} is refused: it is not a file of plain weights, and may hold code",
             hint="save the weights alone, torch.save({'model': model.state_dict()}, FILE)",
         ) from e
     except Exception as e:  # torch's reader raises what the broken bytes make it raise

@@ -85,7 +85,7 @@ class YoloText:
         """See `autolabel.models.base.Detector.detect`.
 
         Raises:
-            AutolabelError: the text encoder is not here, or a closed network lacks a prompt.
+            AutolabelError: the text encoder is not found, or a closed network lacks a prompt.
         """
         columns = self._columns(ontology)
         fitted = [self.fit(image=np.ascontiguousarray(image)) for image in images]

@@ -34,7 +34,7 @@ class Overlap:
         lost: share of what both show where the held-out photo has something on its ground, and the
             picture the ground alone.
         added: the same the other way round.
-        beyond: share of the picture that lies outside of the held-out photo and is no plain border.
+        beyond: share of the picture outside of the held-out photo that is not a plain border.
     """
 
     covered: float

@@ -164,7 +164,7 @@ class _Plan:
     def _product(
         self, step: str, layer: str | None, there: bool, is_current: Callable[..., bool]
     ) -> Planned:
-        """A step whose result is no layer; `there` is whether something was made before."""
+        """A step whose result is not a layer; `there` is whether something was made before."""
         name = layer or self.last
         if name in self.changed:
             return Planned(step, None, f"{name}/ changes")

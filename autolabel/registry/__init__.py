@@ -135,7 +135,7 @@ def locate(task: str, name: str, *, fetch: bool = True) -> Located:
         fetch: whether the network may be used (`HF_HUB_OFFLINE` forbids it too).
 
     Raises:
-        AutolabelError: there is no such model, or it is neither here nor to be had.
+        AutolabelError: there is no such model, or it is not found here and cannot be fetched.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():

@@ -56,7 +56,7 @@ def offline() -> None:
 
 
 def pull(hub_id: str, say: Callable[[str], None] = lambda line: None) -> Pulled:
-    """Fetch what a checkpoint needs and is not here; a broken download goes on where it stopped.
+    """Fetch what a checkpoint lacks here; a broken download goes on where it stopped.
 
     A checkpoint that another program has begun to fetch is completed at the commit that it is at.
 

@@ -57,7 +57,7 @@ def _content(path: Path) -> str:
         return _content_of(path, tuple(stamp_of(path) or ()))
     except ValueError as e:
         raise AutolabelError(
-            f"held-out photo {path} {e}", hint="mend or remove it; the leak guard needs them all"
+            f"held-out photo {path} {e}", hint="fix or remove it; the leak guard needs them all"
         ) from e
 
 

@@ -73,7 +73,7 @@ class Held:
         except (ImageError, MemoryError) as e:
             raise AutolabelError(
                 f"held-out photo {path} {str(e) or 'does not fit into memory'}",
-                hint="mend or remove it; the leak guard needs them all",
+                hint="fix or remove it; the leak guard needs them all",
             ) from e
         small = local_features.shrunk(pixels, SIDE_HELD)
         return cls(

@@ -119,7 +119,7 @@ def train(
         say: called with what is to be known before it begins.
 
     Raises:
-        AutolabelError: ultralytics is missing, the student is not here or cannot learn this, there
+        AutolabelError: ultralytics is missing, the student is not found or cannot learn this, there
             is no label, or the folder holds another student.
     """
     existing_root(workspace)

@@ -72,7 +72,7 @@ def check_network(network: Any, name: str) -> bool:
         Whether the network finds masks.
 
     Raises:
-        AutolabelError: it is none, names what is no layer of the list, or is too large.
+        AutolabelError: it is none, names what is not a layer of the list, or is too large.
     """
     try:
         layers = [_row(row, i, network) for i, row in enumerate(_rows(network))]
@@ -82,7 +82,7 @@ def check_network(network: Any, name: str) -> bool:
         _weigh(network)
     except _WrongError as e:
         raise AutolabelError(
-            f"student {name} is no network for boxes or masks: {e}",
+            f"student {name} is not a network for boxes or masks: {e}",
             hint="name one of ultralytics, such as yolo26n.yaml, or describe one like it",
         ) from None
     return HEADS[layers[-1]]
@@ -104,7 +104,7 @@ def _row(row: Any, index: int, network: Mapping[str, Any]) -> str:
         raise _WrongError(f"row {index} is not [from, repeats, layer, arguments]")
     source, repeats, layer, arguments = row
     if not isinstance(layer, str) or layer not in LAYERS:
-        raise _WrongError(f"{str(layer)[:80]!r} is no layer that a student may have")
+        raise _WrongError(f"{str(layer)[:80]!r} is not a layer that a student may have")
     sources = source if isinstance(source, list) else [source]
     if not sources or len(sources) > MOST_ARGUMENTS or not all(map(_is_count, sources)):
         raise _WrongError(f"row {index}, {layer}, takes its input from no row")
@@ -160,7 +160,7 @@ def _scaled(network: Mapping[str, Any]) -> None:
     depths = [network.get("depth_multiple", 1.0)]
     widths = [network.get("width_multiple", 1.0)]
     if not _is_map(scales) or len(scales) > MOST_ARGUMENTS:
-        raise _WrongError("its scales are no mapping")
+        raise _WrongError("its scales are not a mapping")
     for name, scale in scales.items():
         if not isinstance(scale, list) or len(scale) != 3:
             raise _WrongError(f"its scale {_shown(name)} is not [depth, width, most channels]")

@@ -19,7 +19,7 @@ from autolabel.train.dataset import Dataset
 from autolabel.types import Objects
 
 LOWEST = 0.01
-"""Scores below it are no candidates."""
+"""Scores below it are not candidates."""
 
 IOU = 0.5
 MAX_OBJECTS = 300

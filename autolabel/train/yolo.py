@@ -62,7 +62,7 @@ def find_start(config: TrainConfig, has_masks: bool) -> Start:
     """The student that the options name, for boxes or for masks.
 
     Raises:
-        AutolabelError: it is not here, is no detector, or cannot do the task.
+        AutolabelError: it is not found, is not a detector, or cannot do the task.
     """
     file = _file(config.student)
     if file.suffix == ".pt":
@@ -94,7 +94,7 @@ def _file(reference: str) -> Path:
     for here in (named, cache_folder() / named.name):
         if here.is_file():
             return here
-    raise UsageError(f"student {reference} is not here: there is no {named}", hint=_NO_FETCH)
+    raise UsageError(f"student {reference} was not found: there is no {named}", hint=_NO_FETCH)
 
 
 def _with_masks(file: Path) -> Path:
@@ -122,7 +122,7 @@ def _from_yaml(file: Path) -> Start:
     source = file if file.is_file() else _packaged(file)
     if source is None:
         raise UsageError(
-            f"student {file} is not here, and ultralytics ships none of that name", hint=_NO_FETCH
+            f"student {file} was not found, and ultralytics ships none of that name", hint=_NO_FETCH
         )
     try:
         data = read_regular(source, LARGEST_YAML)

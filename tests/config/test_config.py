@@ -100,7 +100,10 @@ def test_settings_hold_what_shapes_content_alone() -> None:
     [
         (DetectConfig(), "nothing to look for"),
         (DetectConfig(prompt=("a",), ontology="{}"), "both prompts and an ontology"),
-        (DetectConfig(prompt=("cat",), class_threshold={"cta": 0.1}), "'cta', which is no class"),
+        (
+            DetectConfig(prompt=("cat",), class_threshold={"cta": 0.1}),
+            "'cta', which is not a class",
+        ),
         (DetectConfig(ontology="{nope"), "not valid JSON"),
     ],
 )

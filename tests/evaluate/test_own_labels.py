@@ -39,7 +39,7 @@ def evaluated(run: Run, scene: Scene, truth: Path) -> Finished:
 def refused(run: Run, scene: Scene, truth: Path, evidence: str) -> None:
     done = evaluated(run, scene, truth)
     assert done.status == 1
-    assert "were exported by autolabel, and are no hand labels" in done.err, done.err
+    assert "were exported by autolabel, and are not hand labels" in done.err, done.err
     assert evidence in done.err
     assert "labels that people drew" in done.err
     assert not (scene.home / "evaluate/result.json").exists()

@@ -1,4 +1,4 @@
-"""Weights and vectors that are no numbers are an error, whoever loads them."""
+"""Weights and vectors that are not numbers are an error, whoever loads them."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_scores_are_absent(adapter: Florence2) -> None:
 
 def test_what_cannot_be_asked_is_refused(adapter: Florence2) -> None:
     photo = blobs(9, 9)
-    with pytest.raises(AutolabelError, match=r"<OD> is no task that finds classes") as e:
+    with pytest.raises(AutolabelError, match=r"<OD> is not a task that finds classes") as e:
         adapter.detect([photo], Ontology.from_prompts(["cat=<OD>"]), 0.0)
     assert OPEN in e.value.hint
     with pytest.raises(AutolabelError, match="tokens, over the model's 128"):

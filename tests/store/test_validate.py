@@ -174,5 +174,5 @@ def test_a_file_that_looks_like_a_shard_is_left_alone(run: Run, workspace: Path)
     shutil.copy(shard, shard.with_name("part-00000 (1).parquet"))
     done = run("status", workspace, "--json")
     assert done.status == 0, done.err
-    assert "part-00000 (1).parquet is no shard" in done.err
+    assert "part-00000 (1).parquet is not a shard" in done.err
     assert done.json()["layers"]["images"]["images"] == 3

@@ -145,10 +145,10 @@ head:
     [
         (
             {"layer": "TorchVision", "arguments": "[512, resnet18, DEFAULT]"},
-            "'TorchVision' is no layer",
+            "'TorchVision' is not a layer",
         ),
         ({"layer": "torchvision.ops.MLP", "arguments": "[3, [9]]"}, "'torchvision.ops.MLP' is no"),
-        ({"layer": "nn.LazyLinear"}, "'nn.LazyLinear' is no layer"),
+        ({"layer": "nn.LazyLinear"}, "'nn.LazyLinear' is not a layer"),
         ({"repeats": 1_000_000}, "row 0, Conv, is repeated 1000000 times"),
         ({"repeats": 90, "more": "depth_multiple: 1000"}, "multiplies depth or width"),
         ({"repeats": 90, "more": "scales: {n: [7.9, 1, 64]}"}, "it has 714 layers"),
@@ -191,7 +191,9 @@ def test_a_checkpoint_whose_description_fetches(tmp_path: Path, tiny: Path) -> N
     content = torch.load(tmp_path / "a.pt", weights_only=False)
     content["model"].yaml["backbone"][0][2:] = ["TorchVision", [8, "resnet18", "DEFAULT"]]
     torch.save(content, tmp_path / "b.pt")
-    with pytest.raises(AutolabelError, match="'TorchVision' is no layer that a student may have"):
+    with pytest.raises(
+        AutolabelError, match="'TorchVision' is not a layer that a student may have"
+    ):
         find_start(tmp_path / "b.pt")
 
 

@@ -170,7 +170,7 @@ def _doubts(
     if measured is None:
         yield (
             "Before you use these labels, mark 50 to 100 photos by hand and run autolabel "
-            "evaluate with them. The pictures below are no proof."
+            "evaluate with them. The pictures below prove nothing."
         )
         return
     for row, called in ((labels, "the labels"), (student, "the small detector")):
