@@ -238,8 +238,9 @@ def options_of(manifest: Manifest) -> Config:
             raise AutolabelError(
                 f"the manifest of {manifest.stage}/ does not say which model made it", hint=again
             )
-    named = {name: value for name, value in manifest.origin.items() if name in fields}
-    config = build(entry.config, {**manifest.settings, **named}, flags=False)
+    given = {**manifest.settings, **manifest.origin}
+    known = {name: value for name, value in given.items() if name in fields}
+    config = build(entry.config, known, flags=False)
     for option, task, reference in entry.models_of(config):
         located = registry.locate(task, reference)
         if located.revision != _revision(manifest, option):

@@ -18,6 +18,7 @@ from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.testing import check_rule
 from autolabel.types import Objects
 from tests.conftest import Run, make_photos
+from tests.layers import begin, finish
 from tests.plugins import install, installed
 
 GROUP = "autolabel.filter_rules"
@@ -71,13 +72,13 @@ def workspace(home: Path, run: Run) -> Workspace:
     workspace = Workspace(home / "ws")
     images = workspace.require("images")
     manifest = Manifest("detect", {"ontology": {"classes": {"cat": ["cat"]}}})
-    layer = workspace.begin("detect", bound_to(manifest, images), overwrite=True)
+    layer = begin(workspace, "detect", bound_to(manifest, images), overwrite=True)
     records = [
         replace(record, objects=Objects.create(["cat"] * n, [0.5] * n, BOXES[:n]))
         for record, n in zip(images.read(0), (3, 1), strict=True)
     ]
     layer.write(0, records, images.digest(0))
-    workspace.finish(layer)
+    finish(workspace, layer)
     return workspace
 
 
