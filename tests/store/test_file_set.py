@@ -121,6 +121,17 @@ def test_a_file_of_others_in_the_way_is_refused_and_nothing_changes(folder: Path
     assert content(folder) == before
 
 
+def test_nothing_is_written_or_deleted_by_way_of_a_link(folder: Path, tmp_path: Path) -> None:
+    shutil.move(folder / "images", tmp_path / "away")
+    (folder / "images").symlink_to(tmp_path / "away")
+    before = content(tmp_path / "away")
+    with pytest.raises(AutolabelError, match="images is a link"):
+        publish(folder, NEW)
+    with pytest.raises(AutolabelError, match="images is a link"):
+        publish(folder, {"data.yaml": "new"})
+    assert content(tmp_path / "away") == before
+
+
 def test_one_process_at_a_time(folder: Path) -> None:
     with (
         files_in(folder).staged(nothing),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -271,3 +272,23 @@ def test_a_layer_without_images_is_a_layer(workspace: Workspace) -> None:
     assert len(layer) == layer.to_arrow().num_rows == 0
     with pytest.raises(AutolabelError, match="no layer detect/"):
         workspace.layer("detect").to_arrow()
+
+
+def test_a_moved_source_root_is_noted_in_every_layer_that_names_it(workspace: Workspace) -> None:
+    with workspace.lock():
+        for name in ("scan", "images", "detect"):
+            make(workspace, name, [rows(1)])
+        workspace.set_source_root(Path("/moved"))
+    roots = [workspace.require(n).manifest.source_root for n in ("scan", "images", "detect")]
+    assert roots == ["/moved", "/moved", "/"]
+    assert workspace.source_root == Path("/moved")
+
+
+def test_a_manifest_that_is_edited_in_place_is_read_again(workspace: Workspace) -> None:
+    layer = make(workspace, "detect", [rows(1)], settings={"t": 1})
+    assert layer.manifest.settings == {"t": 1}
+    path = layer.path / "manifest.json"
+    path.write_text(path.read_text("utf-8").replace('"t": 1', '"t": 2'), "utf-8")
+    os.utime(path, ns=(1, 1))
+    assert layer.manifest.settings == {"t": 2}
+    assert workspace.require("detect").manifest.settings == {"t": 2}

@@ -198,6 +198,24 @@ def test_images_that_could_not_be_read_are_noted(home: Workspace) -> None:
     assert [found.has_unread(i) for i in found.shards()] == [False, True, False]
 
 
+def test_a_shard_is_done_again_when_anything_that_it_was_made_from_changes(home: Workspace) -> None:
+    """Its source, or what else went into it: the part of its digest after the ``+``."""
+    source = home.require("images")
+    manifest = bound_to(Manifest("filter"), source)
+    digests = [f"{source.digest(i)}+fitted" for i in source.shards()]
+    with home.lock():
+        update = home.plan_update("filter", manifest, dict(enumerate(digests)), overwrite=False)
+        layer = update.begin()
+        for i in update.to_do:
+            layer.write(i, rows("x"), digests[i])
+        done = update.finish()
+        assert done.manifest.made_from == {str(i): one for i, one in enumerate(digests)}
+        wanted = {0: digests[0], 1: f"{digests[1]}-anew", 2: f"other+{digests[2]}"}
+        again = home.plan_update("filter", manifest, wanted, overwrite=False)
+        assert again.to_do == [1, 2]
+        assert home.state("filter").complete  # its source is as it was
+
+
 def test_a_successor_drops_what_its_source_has_no_more(home: Workspace) -> None:
     source = home.require("images")
     wanted = {i: source.digest(i) for i in source.shards()}
