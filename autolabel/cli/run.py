@@ -18,7 +18,7 @@ from autolabel.pipeline.run import ExportStep, ReportStep, run_pipeline
 from autolabel.stages.running import Reporter, StageResult
 from autolabel.stages.table import STAGES
 from autolabel.store import Workspace
-from autolabel.train import Trained
+from autolabel.train import TrainResult
 
 
 def show_run(
@@ -73,7 +73,7 @@ def _exports(steps: list[ExportStep], as_json: bool) -> list[dict[str, Any]]:
     return shown
 
 
-def _trained(done: Trained, as_json: bool) -> Any:
+def _trained(done: TrainResult, as_json: bool) -> Any:
     show.trained(done, as_json=False)
     return show.plain(done)
 

@@ -22,13 +22,13 @@ from autolabel.cli.screen import (
 )
 
 if TYPE_CHECKING:
-    from autolabel.datasets.export import Exported
+    from autolabel.datasets.export import ExportResult
     from autolabel.report import ReportResult
     from autolabel.report.preview import PreviewResult
     from autolabel.stages.filter.trial import Trial
     from autolabel.stages.ingest import IngestResult
     from autolabel.stages.running import StageResult
-    from autolabel.train import Trained
+    from autolabel.train import TrainResult
 
 __all__ = [
     "Reporter",
@@ -156,7 +156,7 @@ def reported(done: ReportResult, as_json: bool, **also: int) -> None:
     message(f"report: {', '.join(parts)} -> {done.out}")
 
 
-def trained(done: Trained, as_json: bool, **also: int) -> None:
+def trained(done: TrainResult, as_json: bool, **also: int) -> None:
     """Say what a student learned from, and where it is."""
     if done.unlearned and done.fresh:
         listed = ", ".join(done.unlearned)
@@ -199,7 +199,7 @@ _LOST = {
 """What an export loses -> how it is said."""
 
 
-def exported(done: Exported, as_json: bool, **also: int) -> None:
+def exported(done: ExportResult, as_json: bool, **also: int) -> None:
     """Say what an export wrote."""
     if as_json:
         data({**plain(done), **also})

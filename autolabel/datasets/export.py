@@ -27,11 +27,11 @@ from autolabel.sources import from_uri
 from autolabel.store import Layer, Workspace, not_writable
 from autolabel.types import Record
 
-__all__ = ["Exported", "check_place", "export", "exports_of", "is_current"]
+__all__ = ["ExportResult", "check_place", "export", "exports_of", "is_current"]
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What an export wrote.
 
     Attributes:
@@ -78,7 +78,7 @@ class _Plan:
 
 def export(
     workspace: Workspace, layer: Layer, ontology: Ontology, config: ExportConfig
-) -> Exported:
+) -> ExportResult:
     """Write the kept labels of a layer, and their images, as a dataset.
 
     Usable images without objects are in it, as background. A dataset of the same format that an
@@ -251,7 +251,7 @@ def _with_area(record: Record) -> Record:
 
 def _exported(
     out: Path, plan: _Plan, built: _Built, task: Task, carries: Carries, lost: Mapping[str, int]
-) -> Exported:
+) -> ExportResult:
     objects = [i.record.objects for images in built.splits.values() for i in images]
     missing = Counter(lost)
     missing["rejected"] = built.counts["rejected"]
@@ -262,7 +262,7 @@ def _exported(
         missing["scores"] = sum(map(len, objects))
     if not carries.empty_images:
         missing["empty_images"] = sum(not len(o) for o in objects)
-    return Exported(
+    return ExportResult(
         out=out,
         images=sum(map(len, built.splits.values())),
         objects=sum(map(len, objects)),

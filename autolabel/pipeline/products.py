@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autolabel.config import EngineConfig, EvaluateConfig, ExportConfig, ReportConfig, TrainConfig
-from autolabel.datasets.export import Exported, export
+from autolabel.datasets.export import ExportResult, export
 from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
 from autolabel.engine.base import Progress
 from autolabel.evaluate import evaluate
@@ -18,12 +18,12 @@ from autolabel.report import ReportResult, write_report
 from autolabel.stages.labels import ChosenLabels, Say, chosen_labels, quiet
 from autolabel.stages.running import Reporter, silent
 from autolabel.store import Workspace
-from autolabel.train import LICENCE, Trained, train
+from autolabel.train import LICENCE, TrainResult, train
 
 
 def export_labels(
     workspace: Workspace, config: ExportConfig, *, allow_unfinished: bool = False, say: Say = quiet
-) -> tuple[Exported, ChosenLabels]:
+) -> tuple[ExportResult, ChosenLabels]:
     """Write the kept labels as a dataset.
 
     Raises:
@@ -42,7 +42,7 @@ def train_student(
     allow_unfinished: bool = False,
     report: Reporter = silent,
     say: Say = quiet,
-) -> tuple[Trained, ChosenLabels]:
+) -> tuple[TrainResult, ChosenLabels]:
     """Train a student on the kept labels, and say when it begins or goes on.
 
     Raises:

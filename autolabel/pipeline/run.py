@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from autolabel.config import ExportConfig, PipelineConfig
-from autolabel.datasets.export import Exported, is_current
+from autolabel.datasets.export import ExportResult, is_current
 from autolabel.metrics.result import Evaluation
 from autolabel.pipeline import checks
 from autolabel.pipeline.products import evaluate_labels, export_labels, train_student, write_page
@@ -20,7 +20,7 @@ from autolabel.stages.labels import Say, chosen_labels, quiet
 from autolabel.stages.running import Reporter, StageResult, silent
 from autolabel.stages.table import STAGES
 from autolabel.store import Workspace, write_atomic
-from autolabel.train import Trained
+from autolabel.train import TrainResult
 
 OnStep = Callable[[str, Any], None]
 """Called with the name of a step and its result when it is done."""
@@ -36,7 +36,7 @@ class ExportStep:
     """
 
     out: str
-    exported: Exported | None
+    exported: ExportResult | None
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class PipelineResult:
 
     Attributes:
         workspace: where.
-        steps: step -> its result: `StageResult` of a stage, a list of `ExportStep`, `Trained` of
-            the student, `Evaluation`, `ReportStep`.
+        steps: step -> its result: `StageResult` of a stage, a list of `ExportStep`, `TrainResult`,
+            `Evaluation`, `ReportStep`.
     """
 
     workspace: Workspace
@@ -142,7 +142,7 @@ class _Run:
             return ExportStep(one.out, None)
         return ExportStep(one.out, export_labels(self.workspace, one)[0])
 
-    def _train(self) -> Trained:
+    def _train(self) -> TrainResult:
         recipe = checks.recipe_of(self.config, self.hand)
         return train_student(
             self.workspace, recipe, self.config.engine,

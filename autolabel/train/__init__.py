@@ -47,7 +47,7 @@ from autolabel.train.folder import (
 from autolabel.train.threshold import choose_threshold
 
 __all__ = [
-    "LICENCE", "Student", "Trained", "check_student", "folder_of", "is_complete", "is_current",
+    "LICENCE", "Student", "TrainResult", "check_student", "folder_of", "is_complete", "is_current",
     "load_student", "train",
 ]  # fmt: skip
 
@@ -55,7 +55,7 @@ LICENCE = "the trainer, ultralytics, is under AGPL-3.0; its makers say so of tra
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainResult:
     """A trained student.
 
     Attributes:
@@ -104,7 +104,7 @@ def train(
     overwrite: bool = False,
     report: Reporter = silent,
     say: Callable[[str], None] = lambda text: None,
-) -> Trained:
+) -> TrainResult:
     """Train a student in ``train/NAME``, go on where that was stopped, or find it complete.
 
     Args:
@@ -394,9 +394,9 @@ def _options(config: TrainConfig, folder: Path, device: str, name: str) -> dict[
     }
 
 
-def _trained(folder: Path, chosen: ChosenLayer, *, fresh: bool) -> Trained:
+def _trained(folder: Path, chosen: ChosenLayer, *, fresh: bool) -> TrainResult:
     run = read_run(folder)
-    return Trained(
+    return TrainResult(
         folder=folder,
         weights=folder / BEST,
         images=run["images"],

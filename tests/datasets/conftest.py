@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from autolabel.config import ExportConfig
-from autolabel.datasets.export import Exported, export, is_current
+from autolabel.datasets.export import ExportResult, export, is_current
 from autolabel.ontology import Ontology
 from autolabel.ops.images import content_id
 from autolabel.ops.masks import encode
@@ -69,7 +69,7 @@ class Fixture:
         values.setdefault("out", str(self.out))
         return ExportConfig(format=format_name, **values)
 
-    def export(self, format_name: str = "coco", **values: Any) -> Exported:
+    def export(self, format_name: str = "coco", **values: Any) -> ExportResult:
         layer = self.workspace.layer("images")
         return export(self.workspace, layer, ONTOLOGY, self.config(format_name, **values))
 

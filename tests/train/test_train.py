@@ -16,7 +16,7 @@ from PIL import Image
 from autolabel.engine.base import Progress
 from autolabel.errors import AutolabelError
 from autolabel.store import Layer, Workspace
-from autolabel.train import Trained, load_student, train
+from autolabel.train import TrainResult, load_student, train
 from autolabel.types import Objects, Record
 from tests.conftest import Run
 from tests.train.conftest import (
@@ -34,7 +34,7 @@ from tests.train.conftest import (
 pytestmark = pytest.mark.usefixtures("offline")
 
 
-def learn(made: tuple[Workspace, Layer], student: Path, **options: Any) -> Trained:
+def learn(made: tuple[Workspace, Layer], student: Path, **options: Any) -> TrainResult:
     overwrite = options.pop("overwrite", False)
     report = options.pop("report", lambda stage, count: Progress())
     say = options.pop("say", lambda text: None)
@@ -44,23 +44,23 @@ def learn(made: tuple[Workspace, Layer], student: Path, **options: Any) -> Train
     )  # fmt: skip
 
 
-def metrics(done: Trained) -> list[dict[str, str]]:
+def metrics(done: TrainResult) -> list[dict[str, str]]:
     text = (done.folder / "metrics.csv").read_text("utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 
-def run_json(done: Trained) -> Any:
+def run_json(done: TrainResult) -> Any:
     return json.loads((done.folder / "run.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> tuple[Any, Trained]:
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> tuple[Any, TrainResult]:
     root = tmp_path_factory.mktemp("trained")
     made = labelled(root / "ws", draw_photos(root / "photos", 8))
     return made, learn(made, tiny)
 
 
-def test_what_it_leaves(trained: tuple[Any, Trained]) -> None:
+def test_what_it_leaves(trained: tuple[Any, TrainResult]) -> None:
     made, done = trained
     assert sorted(p.name for p in done.folder.iterdir()) == [
         "best.pt", "last.pt", "metrics.csv", "run.json", "train.log",
@@ -85,7 +85,7 @@ def test_what_it_leaves(trained: tuple[Any, Trained]) -> None:
 
 
 def test_the_same_seed_gives_the_same_student(
-    trained: tuple[Any, Trained], tiny: Path, tmp_path: Path
+    trained: tuple[Any, TrainResult], tiny: Path, tmp_path: Path
 ) -> None:
     made, first = trained
     again = learn(made, tiny, name="again")
@@ -107,7 +107,7 @@ def test_it_learns(tmp_path: Path, tiny: Path) -> None:
 
 
 def test_settings_that_differ_are_refused(
-    trained: tuple[Any, Trained], tiny: Path, tmp_path: Path
+    trained: tuple[Any, TrainResult], tiny: Path, tmp_path: Path
 ) -> None:
     made, first = trained
     with pytest.raises(AutolabelError, match=r"epochs 2, not 3") as refused:
