@@ -60,7 +60,7 @@ def test_no_wall_is_crossed(path: Path) -> None:
             assert here in LIBRARIES[top], f"{name} may not be imported in {here}/"
         if top != "autolabel" or not rest or rest[0] in (here, "__version__"):
             continue
-        if here == "cli" or here == "__main__":
+        if here in ("cli", "__main__", "__init__"):  # the last names what `api` offers
             continue
         assert here in MAY_IMPORT, f"the room {here}/ has no entry in the table"
         allowed = MAY_IMPORT[here]

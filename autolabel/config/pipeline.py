@@ -49,13 +49,15 @@ STEPS = tuple(name for name in PipelineConfig.model_fields if name not in ("work
 
 
 def load_pipeline(
-    path: Path, overrides: Sequence[str] = (), model: type[PipelineConfig] = PipelineConfig
+    path: Path,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    model: type[PipelineConfig] = PipelineConfig,
 ) -> PipelineConfig:
-    """Read a pipeline file and apply ``stage.key=value`` overrides.
+    """Read a pipeline file and apply overrides.
 
     Args:
         path: the file.
-        overrides: what is other than in the file.
+        overrides: what is other than in the file: texts ``stage.key=value``, or key -> value.
         model: what the file may hold; `autolabel.pipeline.file.load` adds the plugins' stages.
 
     Raises:
@@ -67,7 +69,8 @@ def load_pipeline(
         raise UsageError(
             f"{path} is not a pipeline file", hint="start from a copy of configs/demo.yaml"
         )
-    pairs = [_pair(text) for text in overrides]
+    given = overrides.items() if isinstance(overrides, Mapping) else map(_pair, overrides)
+    pairs = list(given)
     moved = [value for key, value in pairs if key == "workspace"]
     if moved:
         data = _moved(data, data.get("workspace"), moved[-1])

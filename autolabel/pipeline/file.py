@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ def file_model() -> type[PipelineConfig]:
     return create_model("PipelineConfig", __base__=PipelineConfig, **sections)
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> PipelineConfig:
-    """Read a pipeline file and apply ``stage.key=value`` overrides.
+def load(path: Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> PipelineConfig:
+    """Read a pipeline file and apply overrides: texts ``stage.key=value``, or key -> value.
 
     Raises:
         AutolabelError: the file cannot be read.
