@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -244,6 +246,17 @@ def test_a_package_that_brings_none_costs_its_name_alone(
         assert "toy" not in written()
         (line,) = FORMATS.plugins.problems
     assert said in line
+
+
+def test_help_names_the_formats_without_loading_any() -> None:
+    code = (
+        "import sys, autolabel.cli\n"
+        "try:\n    autolabel.cli.main(['export', '--help'])\n"
+        "except SystemExit:\n    print(sorted({'numpy', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "|".join(written(plugins=False)) in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_table_says_which_of_our_own_are_written() -> None:
