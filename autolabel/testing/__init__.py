@@ -15,6 +15,7 @@ from autolabel.testing.embedder import check_embedder
 from autolabel.testing.expect import ContractError
 from autolabel.testing.filter_rule import check_rule
 from autolabel.testing.segmenter import check_segmenter
+from autolabel.testing.stage import check_stage
 
 __all__ = [
     "ContractError",
@@ -24,4 +25,5 @@ __all__ = [
     "check_round_trip",
     "check_rule",
     "check_segmenter",
+    "check_stage",
 ]
