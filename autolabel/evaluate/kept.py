@@ -12,8 +12,7 @@ from autolabel.config import EngineConfig, EvaluateConfig
 from autolabel.errors import AutolabelError
 from autolabel.evaluate.entries import Entries
 from autolabel.metrics.result import RESULT, Evaluation
-from autolabel.reading import read_json
-from autolabel.store import Workspace, write_atomic
+from autolabel.store import Workspace, is_current, read_note, write_atomic
 
 
 def key_of(entries: Entries, config: EvaluateConfig, engine: EngineConfig) -> str:
@@ -40,14 +39,10 @@ def read(workspace: Workspace, key: str) -> Evaluation | None:
         AutolabelError: something else has changed the result.
     """
     path = workspace.path / RESULT
-    try:
-        known = read_json(path)
-    except (OSError, ValueError):
-        return None
-    if not isinstance(known, dict) or known.get("key") != key:
+    if not is_current(path, {"key": key}):
         return None
     try:
-        return Evaluation.model_validate(known.get("result"))
+        return Evaluation.model_validate(read_note(path).get("result"))
     except ValidationError:
         raise AutolabelError(
             f"{path} is damaged", hint="delete it, and run the same command again"
