@@ -171,6 +171,12 @@ FAR = 0xFFFF_FFFF  # 32 bits away from 0
             id="leaks go first",
         ),
         pytest.param(
+            [row("a"), row("b", 0b11)],
+            [row("h", 0b1111)],  # 4 bits from a
+            {"b": Mark("leak", "h" * 32, "near held-out h.jpg (2 bits)")},
+            id="what is near a held-out photo and an earlier row is a leak",
+        ),
+        pytest.param(
             [row("a", 0b1), row("b", 0b111111)],
             [row("h", 0b11111111)],
             {"b": Mark("leak", "h" * 32, "near held-out h.jpg (2 bits)")},
@@ -188,6 +194,21 @@ FAR = 0xFFFF_FFFF  # 32 bits away from 0
 def test_find_repeats(rows, holdout, expected):
     marks = find_repeats(iter(rows), holdout, near_bits=3)
     assert {uri.removesuffix(".jpg"): mark for (uri, _), mark in marks.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (Mark("leak", "h" * 32, "made from held-out h.jpg"), "leak"),
+        (Mark("pool", "h" * 32, "near held-out h.jpg"), "pool"),
+    ],
+)
+def test_what_the_guard_found_counts_for_a_photo_that_is_near_another_too(found, expected):
+    rows = [row("a"), row("b", 0b1), row("c", 0b1111)]
+    marks = find_repeats(rows, near_bits=3, held_out={key(rows[1]): found})
+    assert marks[key(rows[1])] == found
+    near_b = Mark("pool", "h" * 32, "near b.jpg (3 bits)")
+    assert marks.get(key(rows[2])) == {"leak": None, "pool": near_b}[expected]
 
 
 def test_near_bits_of_minus_one_leaves_equal_bytes():
@@ -235,7 +256,7 @@ def test_turned_and_mirrored_held_out_photos_leak(tmp_path, turn):
 def marked(record: Record, mark: Mark | None = None, **rules: float) -> Record:
     marks = {} if mark is None else {key(record): mark}
     stage = MarkRepeats(marks, **{"min_side": 0, "max_aspect": 0.0} | rules)
-    [result] = stage([stage.prepare(record)])
+    [result] = stage([record])
     return result
 
 
