@@ -29,7 +29,8 @@ from autolabel.ops.hashes import NearIndex, phash
 from autolabel.ops.images import read_image
 from autolabel.ops.local_features import one_thread
 from autolabel.sources import find_images
-from autolabel.stages.leaks import Held, HeldOut
+from autolabel.stages.held_out import HeldOutPhoto
+from autolabel.stages.leaks import HeldOutIndex
 
 NEAR_BITS = 6
 LOOKED_AT = 100
@@ -39,8 +40,8 @@ Judge = Callable[[np.ndarray], tuple[bool, str]]
 
 
 def judge_of(photos: Sequence[Path]) -> Judge:
-    held = [Held.read(path) for path in photos]
-    guard, hashes = HeldOut(held, NEAR_BITS), NearIndex[int](NEAR_BITS)
+    held = [HeldOutPhoto.read(path) for path in photos]
+    guard, hashes = HeldOutIndex(held, NEAR_BITS), NearIndex[int](NEAR_BITS)
     for i, photo in enumerate(held):
         for turned in photo.hashes:
             hashes.add(turned, i)
@@ -124,7 +125,7 @@ def cost(folder: str, held_out: int) -> str:
         held = pieces(0, held_out, Path(folder_))
         pool = pieces(held_out, LOOKED_AT, Path(folder_))
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-        judge = HeldOut([Held.read(path) for path in held], NEAR_BITS)
+        judge = HeldOutIndex([HeldOutPhoto.read(path) for path in held], NEAR_BITS)
         built = time.process_time() - start
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         start = time.process_time()

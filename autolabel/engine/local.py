@@ -8,49 +8,17 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from autolabel.engine.base import Begin, Preparing, Progress, Sorted, Stage, Task, batch_size_of
+from autolabel.engine.ahead import Batch, Shard, ahead
+from autolabel.engine.base import Begin, Progress, Sorted, Stage, Task, batch_size_of
 from autolabel.engine.journal import Journal, clear
 from autolabel.engine.pixels import PixelReader
 from autolabel.errors import AutolabelError
 from autolabel.store import REFUSED, Layer, not_writable
 from autolabel.types import Record
 
-
-@dataclass
-class _Shard:
-    """A shard on its way.
-
-    Attributes:
-        task, records: what it is made of; results take the place of the records.
-        wanted: how many of the records the stage works on.
-        ahead: how many batches are not done yet.
-        failed: errors of the images on which the stage itself failed.
-        journal: what is kept of it before it is written.
-    """
-
-    task: Task
-    records: list[Record]
-    wanted: int
-    ahead: int
-    failed: list[str]
-    journal: Journal
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Rows of one shard that go through the stage together; none where it wants none of them."""
-
-    shard: _Shard
-    rows: tuple[int, ...]
-
-
-AHEAD_BYTES = 1 << 30
-"""Pixels as RGB that may wait for the model, in batches after the one that it works on."""
-
-_Prepared = tuple[_Batch, list[tuple[int, Record]]]
 _Writing = deque[tuple[int, Future[None]]]
 
 
@@ -113,10 +81,10 @@ def do(
         ThreadPoolExecutor(1, "write") as writer,
     ):
         writing: _Writing = deque()
-        working: _Shard | None = None
+        working: Shard | None = None
         try:
             batches = _batches(tasks, stage, layer, progress, batch_size)
-            for batch, prepared in _ahead(pool, stage, reader, batches, batch_size + workers):
+            for batch, prepared in ahead(pool, stage, reader, batches, batch_size + workers):
                 working = batch.shard
                 _work(stage, working, prepared, progress)
                 if not working.ahead:
@@ -155,7 +123,7 @@ def cores() -> int:
 
 def _batches(
     tasks: Iterable[Task], stage: Stage, layer: Layer, progress: Progress, size: int
-) -> Iterator[_Batch]:
+) -> Iterator[Batch]:
     """The batches of every shard, without the rows that an earlier run finished.
 
     A shard of which nothing is left to do gives one batch without rows.
@@ -176,8 +144,8 @@ def _batches(
         for row, result in done.items():
             records[row] = result
         _count(progress, done.values(), resumed=len(done))
-        shard = _Shard(task, records, len(wanted), len(left), [], journal)
-        yield from (_Batch(shard, batch) for batch in left)
+        shard = Shard(task, records, len(wanted), len(left), [], journal)
+        yield from (Batch(shard, batch) for batch in left)
 
 
 def _plan(
@@ -191,57 +159,7 @@ def _plan(
     return [rows[i : i + size] for rows in alike.values() for i in range(0, len(rows), size)]
 
 
-def _ahead(
-    pool: ThreadPoolExecutor,
-    stage: Stage,
-    reader: PixelReader | None,
-    batches: Iterator[_Batch],
-    limit: int,
-) -> Iterator[_Prepared]:
-    """Read and prepare records on threads, in the order of the batches.
-
-    At most `limit` and a batch are ahead; of large images as many as `AHEAD_BYTES` hold, and a
-    batch.
-    """
-    waiting: deque[tuple[_Batch, list[Future[Record]]]] = deque()
-    held = held_bytes = 0
-    for batch in batches:
-        records = batch.shard.records
-        while waiting and held_bytes + _pixel_bytes(batch) > AHEAD_BYTES:
-            held -= len(waiting[0][0].rows)
-            held_bytes -= _pixel_bytes(waiting[0][0])
-            yield _taken(*waiting.popleft())
-        ready = [pool.submit(_prepare, stage, reader, records[i]) for i in batch.rows]
-        waiting.append((batch, ready))
-        held += len(batch.rows)
-        held_bytes += _pixel_bytes(batch)
-        while waiting and held > limit:
-            held -= len(waiting[0][0].rows)
-            held_bytes -= _pixel_bytes(waiting[0][0])
-            yield _taken(*waiting.popleft())
-    while waiting:
-        yield _taken(*waiting.popleft())
-
-
-def _pixel_bytes(batch: _Batch) -> int:
-    """Of the images as RGB; nothing of those whose size is not known yet."""
-    records = (batch.shard.records[i] for i in batch.rows)
-    return sum(3 * record.width * record.height for record in records)
-
-
-def _taken(batch: _Batch, futures: list[Future[Record]]) -> _Prepared:
-    return batch, [(i, future.result()) for i, future in zip(batch.rows, futures, strict=True)]
-
-
-def _prepare(stage: Stage, reader: PixelReader | None, record: Record) -> Record:
-    try:
-        ready = record if reader is None else reader.read(record)
-        return stage.prepare(ready) if isinstance(stage, Preparing) else ready
-    except (OSError, ValueError) as e:
-        return record.failed(str(e) or type(e).__name__)
-
-
-def _work(stage: Stage, shard: _Shard, batch: list[tuple[int, Record]], progress: Progress) -> None:
+def _work(stage: Stage, shard: Shard, batch: list[tuple[int, Record]], progress: Progress) -> None:
     shard.journal.start()
     good = [(i, record) for i, record in batch if record.error is None]
     start = time.perf_counter()
@@ -284,7 +202,7 @@ def _submit(
     writer: ThreadPoolExecutor,
     writing: _Writing,
     layer: Layer,
-    shard: _Shard,
+    shard: Shard,
     progress: Progress,
 ) -> None:
     task = shard.task
@@ -296,7 +214,7 @@ def _submit(
     _drain(writing, layer, progress, leave=2)
 
 
-def _write(layer: Layer, shard: _Shard) -> None:
+def _write(layer: Layer, shard: Shard) -> None:
     layer.write(shard.task.index, shard.records, shard.task.source_digest)
     shard.journal.remove()
 

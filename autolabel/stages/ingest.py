@@ -142,13 +142,13 @@ def check(config: IngestConfig, pipeline: PipelineConfig) -> None:
     marking(config)
 
 
-def marking(config: IngestConfig) -> tuple[guard.HeldOut, Manifest]:
+def marking(config: IngestConfig) -> tuple[guard.HeldOutFiles, Manifest]:
     """Return the held-out photos, and what binds the layer `images` that is asked for.
 
     Raises:
         AutolabelError: a held-out photo cannot be read.
     """
-    held_out = guard.HeldOut.find(config.holdout)
+    held_out = guard.HeldOutFiles.find(config.holdout)
     settings = config.settings()
     settings["holdout"] = held_out.key
     if not held_out.photos:

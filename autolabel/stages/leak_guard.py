@@ -25,7 +25,7 @@ LAYER, OF_TRAINING = ".leaks", ".leaks-train"
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutFiles:
     """The photos that are held out.
 
     Attributes:
@@ -37,7 +37,7 @@ class HeldOut:
     key: str | None
 
     @classmethod
-    def find(cls, sources: Sequence[str]) -> HeldOut:
+    def find(cls, sources: Sequence[str]) -> HeldOutFiles:
         """Find them in files, folders and hand labels.
 
         Raises:
@@ -70,7 +70,7 @@ def _content_of(path: Path, stamp: tuple[int, ...]) -> str:
 def look(
     workspace: Workspace,
     source: Layer,
-    held_out: HeldOut,
+    held_out: HeldOutFiles,
     near_bits: int,
     root: Path,
     engine: EngineConfig,

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from autolabel.errors import AutolabelError
 from autolabel.ops import local_features, overlap
 from autolabel.ops.arrays import Pixels
-from autolabel.ops.hashes import NearIndex, dihedral_hashes, phash, thumbnail
-from autolabel.ops.images import ImageError, content_id, decode, read_bytes
+from autolabel.ops.hashes import NearIndex, phash, thumbnail
 from autolabel.ops.local_features import Affine, Features, Mask
 from autolabel.ops.overlap import Overlap
-from autolabel.stages.repeats import NEAR_HELD_OUT
+from autolabel.stages.held_out import SIDE_HELD, Finding, HeldOutPhoto, pixel_id
 from autolabel.types import LEAK, POOL, Record
 
-SIDE_HELD, SIDE_POOL = 450, 320  # a quarter of a photo is then as near in scale as the whole is
-FEATURES_HELD, FEATURES_POOL = 600, 300
+SIDE_POOL = 320  # a quarter of a photo is then as near in scale as the whole is
+FEATURES_POOL = 300
 BY_FEATURES, BY_THUMBNAIL = 6, 3  # held-out photos that are looked at closely
 ALIKE = 0.8  # correlation of thumbnails from which two may be one picture
 SIBLINGS = 8  # photos of the same scene that tell its background
@@ -49,65 +44,6 @@ CLEAN = 0.002
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
-    """What is kept of a held-out photo."""
-
-    path: Path
-    image_id: str
-    pixel_id: str
-    picture: bytes  # at most SIDE_HELD pixels a side, as JPEG
-    features: Features
-    thumbnail: npt.NDArray[np.float32]
-    hashes: tuple[str, ...]
-
-    @classmethod
-    def read(cls, path: Path) -> Held:
-        """Read a held-out photo and describe it.
-
-        Raises:
-            AutolabelError: it cannot be read.
-        """
-        try:
-            data = read_bytes(path)
-            pixels = decode(data)
-        except (ImageError, MemoryError) as e:
-            raise AutolabelError(
-                f"held-out photo {path} {str(e) or 'does not fit into memory'}",
-                hint="fix or remove it; the leak guard needs them all",
-            ) from e
-        small = local_features.shrunk(pixels, SIDE_HELD)
-        return cls(
-            path,
-            content_id(data),
-            pixel_id(pixels),
-            local_features.packed(small),
-            local_features.describe(small, FEATURES_HELD),
-            thumbnail(pixels),
-            dihedral_hashes(pixels),
-        )
-
-
-def pixel_id(pixels: Pixels) -> str:
-    """Equal for equal pixels, whatever file holds them."""
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A held-out photo that a picture repeats: `equal`, made from it (`derived`), or `near` it."""
-
-    kind: Literal["equal", "derived", "near"]
-    held: Held
-    how: str
-
-    @property
-    def note(self) -> str:
-        """In words."""
-        words = {"equal": "equal to held-out ", "derived": "made from held-out "}
-        return f"{words.get(self.kind, NEAR_HELD_OUT)}{self.held.path} ({self.how})"
-
-
-@dataclass(frozen=True, eq=False)
 class _Pose:
     """The picture, perhaps turned or mirrored, and its map to the held-out photo."""
 
@@ -116,7 +52,7 @@ class _Pose:
     affine: Affine
 
 
-class HeldOut:
+class HeldOutIndex:
     """The held-out photos, ready to say which of them a picture comes from.
 
     What it says of a picture depends on that picture and on the held-out photos alone.
@@ -127,7 +63,7 @@ class HeldOut:
             the search for equal pictures off.
     """
 
-    def __init__(self, photos: Sequence[Held], near_bits: int) -> None:
+    def __init__(self, photos: Sequence[HeldOutPhoto], near_bits: int) -> None:
         self.photos = list({p.image_id: p for p in reversed(photos)}.values())[::-1]
         self._by_bytes = {p.image_id: p for p in self.photos}
         self._by_pixels = {p.pixel_id: p for p in self.photos}
@@ -275,8 +211,8 @@ class HeldOut:
             yield found[0]
 
 
-def _by_hash(photos: Iterable[Held], near_bits: int) -> NearIndex[Held]:
-    index = NearIndex[Held](near_bits)
+def _by_hash(photos: Iterable[HeldOutPhoto], near_bits: int) -> NearIndex[HeldOutPhoto]:
+    index = NearIndex[HeldOutPhoto](near_bits)
     for photo in photos:
         for turned in photo.hashes:
             index.add(turned, photo)
@@ -290,21 +226,21 @@ def _stretch(picture: Pixels, held: Pixels) -> Affine:
 
 
 class FindLeaks:
-    """Look at every picture for held-out photos; see `HeldOut`.
+    """Look at every picture for held-out photos; see `HeldOutIndex`.
 
     A leak gets the split `leak`; what is only near stays in the `pool`; both get the group of the
     held-out photo, and a note.
 
     Args:
         photos: the held-out photos.
-        near_bits: as in `HeldOut`; -1 for none but equal ones.
+        near_bits: as in `HeldOutIndex`; -1 for none but equal ones.
         workers: threads that read the held-out photos.
     """
 
     def __init__(self, photos: Sequence[Path], near_bits: int, workers: int) -> None:
         local_features.one_thread()
         with ThreadPoolExecutor(workers) as pool:
-            self.held_out = HeldOut(list(pool.map(Held.read, photos)), near_bits)
+            self.held_out = HeldOutIndex(list(pool.map(HeldOutPhoto.read, photos)), near_bits)
 
     def wants(self, record: Record) -> bool:
         """Records that are in use."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -97,6 +97,14 @@ def scan(
     overwrite: bool,
     report: Reporter,
 ) -> tuple[Layer, int, int]:
+    """Look at the files that are new, and append them to the layer `scan`; needs the lock.
+
+    Returns:
+        The layer, how many files were looked at, and how many photos are gone.
+
+    Raises:
+        AutolabelError: the disk refuses, or some shards could not be done.
+    """
     layer = workspace.layer("scan")
     manifest = Manifest(stage="scan", settings={"image_id": "sha256", "phash": "dct64"})
     root = Path(layer.manifest.source_root or "") if layer.exists else common_root(paths)
@@ -108,31 +116,30 @@ def scan(
         paths = list(dict.fromkeys([*(from_uri(uri, root) for uri in photos.known), *paths]))
         photos.known = {}
     uris = [to_uri(path, root) for path in paths if photos.is_new(path)]
-    chunks = [uris[i : i + config.shard_size] for i in range(0, len(uris), config.shard_size)]
     have = set(layer.shards()) if photos.known else set()
-    free = (i for i in range(len(have) + len(chunks)) if i not in have)
-    tasks = [
-        Task(index, len(chunk), partial(_unread, chunk))
-        for index, chunk in zip(free, chunks, strict=False)
-    ]
-    origin = {"source": _retold(config.source), **allowed}
-    manifest = replace(
-        manifest, source_root=str(root), shards=len(have) + len(tasks), origin=origin
-    )
-    wanted = dict.fromkeys([*have, *(task.index for task in tasks)], "")
+    tasks = _appended(uris, config.shard_size, have)
+    shards, origin = len(have) + len(tasks), {"source": _retold(config.source), **allowed}
+    manifest = replace(manifest, source_root=str(root), shards=shards, origin=origin)
     update = workspace.plan_update(
-        "scan",
-        manifest,
-        wanted,
-        overwrite=overwrite,
-        redo=lambda layer, fitting: set(fitting) - have,
-    )
+        "scan", manifest, dict.fromkeys([*have, *(task.index for task in tasks)], ""),
+        overwrite=overwrite, redo=lambda layer, fitting: set(fitting) - have,
+    )  # fmt: skip
     layer = run_stage("scan", partial(Scan, root), update, tasks, engine, report, "ingest")
     folders = [Path(os.path.abspath(s)) for s in config.source if Path(s).is_dir()]  # noqa: PTH100
     gone = photos.settle(layer, folders if config.prune else [])
     photos.save(layer)
     layer.note_shards()
     return layer, len(uris), gone
+
+
+def _appended(uris: Sequence[str], shard_size: int, have: Collection[int]) -> list[Task]:
+    """Return the files in shards of the first numbers that are free."""
+    chunks = [uris[i : i + shard_size] for i in range(0, len(uris), shard_size)]
+    free = (i for i in range(len(have) + len(chunks)) if i not in have)
+    return [
+        Task(index, len(chunk), partial(_unread, chunk))
+        for index, chunk in zip(free, chunks, strict=False)
+    ]
 
 
 def _retold(source: Sequence[str]) -> list[str]:

@@ -69,7 +69,7 @@ def choose(
         AutolabelError: a held-out photo cannot be read.
     """
     usable = [record for record in layer.records() if record.usable]
-    held_out = guard.HeldOut.find(config.holdout)
+    held_out = guard.HeldOutFiles.find(config.holdout)
     leaks = set(_leaks(workspace, held_out, engine))
     aside = {record.image_id: LEAK for record in usable if record.image_id in leaks}
     usable = [record for record in usable if record.image_id not in aside]
@@ -85,7 +85,9 @@ def choose(
     return ChosenLayer(layer, aside, len(held_out.photos))
 
 
-def _leaks(workspace: Workspace, held_out: guard.HeldOut, engine: EngineConfig | None) -> list[str]:
+def _leaks(
+    workspace: Workspace, held_out: guard.HeldOutFiles, engine: EngineConfig | None
+) -> list[str]:
     """Ids of the images that are held-out photos, or were made from one."""
     if not held_out.photos:
         return []

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from autolabel.errors import AutolabelError
-from autolabel.stages.leaks import Held, HeldOut
+from autolabel.stages.held_out import HeldOutPhoto
+from autolabel.stages.leaks import HeldOutIndex
 from benchmarks.leak_pictures import CHANGES, SCENES, Picture
 from tests.conftest import SAMPLE
 
@@ -26,11 +27,11 @@ def pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def guard(photos: list[Path]) -> HeldOut:
-    return HeldOut([Held.read(path) for path in photos], 6)
+def guard(photos: list[Path]) -> HeldOutIndex:
+    return HeldOutIndex([HeldOutPhoto.read(path) for path in photos], 6)
 
 
-def kind(guarded: HeldOut, image: Image.Image) -> str:
+def kind(guarded: HeldOutIndex, image: Image.Image) -> str:
     found = guarded.find(pixels(image))
     return "none" if found is None else found.kind
 
@@ -41,7 +42,7 @@ def smears() -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def three(smears: list[Path]) -> HeldOut:
+def three(smears: list[Path]) -> HeldOutIndex:
     return guard(smears[:12:4])
 
 
@@ -52,7 +53,7 @@ def three(smears: list[Path]) -> HeldOut:
         "letterboxed", "rotated by 15°", "black square of 1 %", "brightened by half", "equalised",
     ],
 )  # fmt: skip
-def test_a_derived_picture_leaks(three: HeldOut, smears: list[Path], change: str) -> None:
+def test_a_derived_picture_leaks(three: HeldOutIndex, smears: list[Path], change: str) -> None:
     photo = smears[4]
     found = three.find(pixels(CHANGES[change](Image.open(photo).convert("RGB"), rng(change))))
     assert found is not None
@@ -60,7 +61,7 @@ def test_a_derived_picture_leaks(three: HeldOut, smears: list[Path], change: str
     assert found.note.startswith(f"made from held-out {photo} (")
 
 
-def test_another_photo_of_the_same_kind_does_not(three: HeldOut, smears: list[Path]) -> None:
+def test_another_photo_of_the_same_kind_does_not(three: HeldOutIndex, smears: list[Path]) -> None:
     assert [kind(three, Image.open(path)) for path in smears[1:12:4]] == ["none"] * 3
 
 
@@ -94,7 +95,7 @@ def test_a_held_out_photo_that_cannot_be_read_is_refused(tmp_path: Path) -> None
     Image.new("RGB", (64, 64)).save(buffer, "JPEG")
     (tmp_path / "broken.jpg").write_bytes(buffer.getvalue()[:300])
     with pytest.raises(AutolabelError, match=r"held-out photo .*broken\.jpg"):
-        Held.read(tmp_path / "broken.jpg")
+        HeldOutPhoto.read(tmp_path / "broken.jpg")
 
 
 @pytest.mark.slow
