@@ -269,3 +269,21 @@ def test_the_command(tmp_path: Path, tiny: Path, run: Run) -> None:
     assert (again.status, again.out) == (0, "")
     assert "nothing to do" in again.err
     assert "AGPL-3.0" in run("train", "--help").out
+
+
+@pytest.mark.parametrize("damage", [{"objects": None}, {"skipped": [1], "resumed_from": "x"}])
+def test_a_student_whose_run_json_is_damaged_is_trained_anew(
+    trained: tuple[Any, TrainResult], tiny: Path, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    """A key is gone, or holds what it never holds: the same student is made once more."""
+    (workspace, layer), first = trained
+    home = Workspace(shutil.copytree(workspace.path, tmp_path / "ws"))
+    made = home, home.require(layer.name)
+    note = home.path / "train" / first.folder.name / "run.json"
+    said = json.loads(note.read_text("utf-8")) | damage
+    note.write_text(json.dumps({key: value for key, value in said.items() if value is not None}))
+    again = learn(made, tiny)
+    assert again.fresh
+    assert (again.objects, again.skipped) == (first.objects, first.skipped)
+    assert again.weights.read_bytes() == first.weights.read_bytes()
+    assert not learn(made, tiny).fresh
