@@ -17,10 +17,10 @@ from autolabel.stages.table import STAGES
 from autolabel.store import Workspace as Store
 
 if TYPE_CHECKING:
-    from autolabel.datasets.export import Exported
+    from autolabel.datasets.export import ExportResult
     from autolabel.metrics.result import Evaluation
     from autolabel.report import ReportResult
-    from autolabel.train import Trained
+    from autolabel.train import TrainResult
 
 
 class Workspace:
@@ -185,7 +185,7 @@ class Workspace:
         *,
         allow_unfinished: bool = False,
         **options: Any,
-    ) -> Exported:
+    ) -> ExportResult:
         """Write the kept labels as a dataset.
 
         Args:
@@ -207,7 +207,7 @@ class Workspace:
 
     def train(
         self, *, overwrite: bool = False, allow_unfinished: bool = False, **options: Any
-    ) -> Trained:
+    ) -> TrainResult:
         """Train a small YOLO student on the kept labels; ultralytics is under AGPL-3.0.
 
         Args:
