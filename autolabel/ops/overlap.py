@@ -54,6 +54,16 @@ def is_blank(pixels: Pixels) -> bool:
     return bool(_textured(grey, np.ones(grey.shape, bool)).mean() < 0.001)
 
 
+def grown(mask: Mask, pixels: int) -> Mask:
+    """Grow a mask by so many pixels to each side.
+
+    >>> grown(np.array([[False, False, True]]), 1).tolist()
+    [[False, True, True]]
+    """
+    square = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), square) > 0)
+
+
 def onto(held: Pixels, affine: Affine, size_wh: tuple[int, int]) -> tuple[Pixels, Mask]:
     """The held-out photo in the frame of the picture that `affine` maps from, and where it lies."""
     scale = float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))

@@ -39,6 +39,9 @@ BEYOND = 0.02
 EXPLAINED, DISTINCT = 0.6, 0.0004
 """Least share of what is a held-out photo's own that the picture shows too; and how much that must
 be, of what both show, to tell anything."""
+REPLACED, AROUND = 0.6, 12
+"""Where all that differs lies within so many pixels of a held-out photo's own things, and is more
+than this share of them, another thing stands in their place. Changes of tones leave less there."""
 CLEAN = 0.002
 """A derived picture that differs in less needs no comparison with other ways to lay it."""
 
@@ -169,6 +172,9 @@ class HeldOutIndex:
         there = (overlap.onto(as_picture, to_own, size)[0][..., 0] > 127) & seen.seen
         if there.sum() < max(20, DISTINCT * total):
             return False  # what it shows of that photo is what others show too
+        beside = seen.differs & overlap.grown(there, AROUND)
+        if beside.sum() > max(REPLACED * there.sum(), 0.9 * seen.differs.sum()):
+            return False
         return bool(1 - (there & seen.differs).sum() / there.sum() >= EXPLAINED)
 
     def _own_of(self, held: int) -> Mask | None:

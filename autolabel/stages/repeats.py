@@ -19,7 +19,7 @@ class Mark:
     error: str | None = None
 
 
-GUARD = "sift-1"
+GUARD = "sift-2"
 """Changes when what the leak guard finds does."""
 
 NEAR_HELD_OUT = "near held-out "

@@ -84,6 +84,13 @@ def test_other_objects_before_one_background_do_not_leak(tmp_path: Path, name: s
     assert kind(guarded, Image.open(paths[0])) == "equal"
 
 
+def test_a_larger_object_in_the_place_of_another_does_not_leak(tmp_path: Path) -> None:
+    paths, draw = scene("horizon", 12, tmp_path)
+    guarded = guard(paths)
+    assert kind(guarded, draw(rng("horizon", "other", 6))) == "near"
+    assert kind(guarded, draw(rng("horizon", "other", 10))) == "near"
+
+
 def test_the_same_objects_from_beside_are_near(smears: list[Path], tmp_path: Path) -> None:
     photo = Image.open(smears[0])
     photo.crop((0, 0, 500, 480)).save(tmp_path / "left.png")
