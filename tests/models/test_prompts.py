@@ -54,6 +54,8 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(AutolabelError, match="'a b c' has 3 tokens, over the model's 2"):
         refuse_long(["a", "a b c"], words, 2)
     refuse_long(["a b"], words, 2)
+    (group,) = split(Ontology.from_prompts(["a b c"], ["n"]), words, 4, 10)
+    assert [prompt for _, prompt in group] == ["a b c", "n"], "what fits exactly is not refused"
 
 
 def test_boxes_are_scaled_to_each_image() -> None:

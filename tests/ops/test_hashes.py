@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from autolabel.ops.hashes import NearIndex, dihedral_hashes, hamming, phash
+from autolabel.ops.hashes import NearIndex, dihedral_hashes, hamming, phash, thumbnail
 
 RNG = np.random.default_rng(7)
 
@@ -126,3 +126,26 @@ def test_of_equally_near_hashes_the_earliest_is_found():
 def test_impossible_limit(max_bits):
     with pytest.raises(ValueError, match=f"^max_bits must be from 0 to 64, not {max_bits}$"):
         NearIndex(max_bits)
+
+
+def test_a_thumbnail_does_not_change_with_brightness_contrast_or_gamma():
+    picture = np.repeat(photo(300, 200)[..., :1], 3, axis=2).astype(float)
+    first = thumbnail(picture.astype(np.uint8))
+    assert first.shape == (32, 32)
+    assert np.linalg.norm(first) == pytest.approx(1, abs=1e-5)
+    assert first.sum() == pytest.approx(0, abs=1e-4)
+    for tones in (picture * 0.5 + 60, 255 * (picture / 255) ** 2, 255 * (picture / 255) ** 0.5):
+        assert (first * thumbnail(tones.astype(np.uint8))).sum() > 0.99
+    other = thumbnail(photo(300, 200, seed=1))
+    assert (first * other).sum() < 0.7
+
+
+def test_a_thumbnail_of_one_tone_is_all_zeros():
+    assert not thumbnail(np.full((40, 50, 3), 90, np.uint8)).any()
+
+
+def test_of_the_same_picture_the_first_key_stays():
+    index = NearIndex[str](3)
+    index.add("0" * 16, "first")
+    index.add("0" * 16, "second")
+    assert index.find(f"{1:016x}") == ("first", 1)

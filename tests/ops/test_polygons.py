@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from autolabel.datasets.coco import from_coco, to_coco
 from autolabel.ops.masks import areas, decode, encode, iou
-from autolabel.ops.polygons import from_polygons, one_ring, outlines, to_polygons
+from autolabel.ops.polygons import covered, from_polygons, one_ring, outlines, to_polygons
 from autolabel.types import Objects, Record, from_table, to_table
 
 Mask = npt.NDArray[np.bool_]
@@ -158,3 +158,51 @@ def test_an_empty_mask_has_no_outline() -> None:
     assert areas([from_polygons([], 5, 6)], 5, 6).tolist() == [0]
     with pytest.raises(ValueError, match="no outline"):
         one_ring([])
+
+
+def test_parts_come_from_the_top_down_and_then_from_the_left() -> None:
+    mask = np.zeros((20, 20), bool)
+    for y, x in ((15, 2), (3, 12), (9, 16), (3, 4)):
+        mask[y : y + 2, x : x + 2] = True
+    mask[6:8, :15] = mask[3:8, 15] = True  # it begins as far up as two others, and reaches left
+    parts = outlines(encode(mask[None])[0], 20, 20, 0)
+    tops = [(part.outer[:, 1].min(), part.outer[:, 0].min()) for part in parts]
+    assert tops == sorted(tops)
+    assert len(tops) == 5
+
+
+SQUARE, BESIDE = [1, 1, 3, 1, 3, 3, 1, 3], [4, 1, 6, 1, 6, 3, 4, 3]
+
+
+@pytest.mark.parametrize(
+    ("polygons", "pixels"),
+    [
+        ([SQUARE], 4),
+        ([SQUARE, BESIDE], 8),
+        ([SQUARE, SQUARE], 4),
+        ([[[1, 1], [3, 1], [3, 3], [1, 3]]], 4),
+        ([SQUARE, [0, 0, 6, 6]], 4),  # four numbers are no box
+        ([SQUARE, [1, 1, 5, 5, 3, 3, 9]], 4),
+        ([SQUARE, [0, 0, float("nan"), 0, 5, 5]], 4),
+        ([SQUARE, [0, 0, float("inf"), 0, 5, 5]], 4),
+        ([[-1e12, -1e12, 1e12, -1e12, 1e12, 1e12, -1e12, 1e12]], 80),
+        ([[0, 0, 6, 6]], None),
+        ([], None),
+        (None, None),
+        (["a"], None),
+        ([[1, "x", 2, 2, 3, 3]], None),
+        ([[10**400] * 6], None),
+    ],
+)
+def test_polygons_of_others_cover_what_they_enclose_together(
+    polygons: object, pixels: int | None
+) -> None:
+    counts = covered(polygons, 8, 10)
+    assert (counts and areas([counts], 8, 10)[0]) == pixels
+
+
+def test_an_outline_that_is_too_long_to_fill_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autolabel.ops.polygons._LONGEST_OUTLINE", 100)
+    assert covered([[0, 0, 20, 0, 20, 20, 0, 20]], 30, 30) is not None
+    with pytest.raises(ValueError, match="pixels long"):
+        covered([[0, 0, 30, 0] * 4], 30, 30)
