@@ -1,7 +1,7 @@
 """The built-in rules, in the order in which they are applied.
 
 To add one, write a function of its option's name here, and that option in `FilterConfig` with a
-default that is off.
+default that is off. What a rule does is the help of its option.
 """
 
 from __future__ import annotations
