@@ -28,7 +28,7 @@ from autolabel.stages.repeats import find_repeats
 from autolabel.stages.running import Reporter
 from autolabel.stages.scan import Scan, scanned
 from autolabel.store import Layer, Manifest, Workspace, bound_to
-from autolabel.train.folder import read_run
+from autolabel.train.folder import RUN, read_run
 from autolabel.types import EXCLUDED, LEAK, Objects, Record
 
 TRUTH = "truth"
@@ -91,7 +91,7 @@ def train_baseline(
             hint=f"run autolabel train {workspace.path}, or leave --reference out",
         )
     refuse_leaks(workspace, hand, against)
-    source = workspace.require(str(student.run["layer"]))
+    source = workspace.require(str(student.run.get("layer")))
     ontology = ontology_of(source)
     home, layer, counts = _hand_layer(workspace, source, ontology, hand, class_map)
 
@@ -123,7 +123,13 @@ def _train(
             hint="name hand labels with masks, or a student of boxes with --student",
         )
     asked = {"task": "segment" if masks else "detect", "holdout": ()}
-    recipe = TrainConfig.model_validate({**student.run["settings"], **asked})
+    try:
+        recipe = TrainConfig.model_validate(dict(student.run.get("settings") or {}) | asked)
+    except (TypeError, ValueError):
+        raise AutolabelError(
+            f"what {student.weights.parent / RUN} says of the recipe is damaged",
+            hint="train the student anew: autolabel train --overwrite, or leave --reference out",
+        ) from None
     recipe = apart_from(recipe, against)  # what was made from its photos is not learned from either
     return train(home, layer, ontology, recipe, engine, overwrite=True, report=report).weights
 

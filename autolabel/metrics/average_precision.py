@@ -7,19 +7,16 @@ and the result is the same to the last digit but rounding. That is why this is o
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.metrics.matching import Matched
-from autolabel.ops.arrays import Bools, Floats
+from autolabel.ops.arrays import Bools, Floats, Ints
 
 _RECALLS = np.linspace(0, 1, 101)
 _AT_ONCE = 4_000_000  # numbers in an intermediate array
 
 
-def average_precision(matched: Matched, weights: npt.NDArray[np.integer[Any]]) -> Floats:
+def average_precision(matched: Matched, weights: Ints) -> Floats:
     """101-point average precision of one class, for each sample and IoU threshold.
 
     Args:
@@ -35,7 +32,7 @@ def average_precision(matched: Matched, weights: npt.NDArray[np.integer[Any]]) -
     return np.concatenate(parts) if parts else np.zeros((0, thresholds))
 
 
-def _precision(matched: Matched, weights: npt.NDArray[np.integer[Any]]) -> Floats:
+def _precision(matched: Matched, weights: Ints) -> Floats:
     positives = weights @ matched.positives
     times = weights[:, matched.image].astype(float)  # (samples, d)
     result = np.full((len(weights), len(matched.hit)), np.nan)
@@ -47,9 +44,7 @@ def _precision(matched: Matched, weights: npt.NDArray[np.integer[Any]]) -> Float
     return result
 
 
-def _envelope(
-    times: Floats, hit: Bools, miss: Bools, positives: npt.NDArray[np.integer[Any]]
-) -> tuple[Floats, Floats]:
+def _envelope(times: Floats, hit: Bools, miss: Bools, positives: Ints) -> tuple[Floats, Floats]:
     """The best precision at each recall or any higher one, and the recalls, (samples, hits).
 
     Precision is highest right after a hit, so that nothing else is looked at.

@@ -87,7 +87,7 @@ def find_start(config: TrainConfig, has_masks: bool) -> Start:
 def _file(reference: str) -> Path:
     path = Path(reference).expanduser()
     if "://" in reference or path.suffix not in (".pt", ".yaml", ".yml", ""):
-        raise UsageError(f"student {reference!r} is no .yaml and no .pt file", hint=_NO_FETCH)
+        raise UsageError(f"student {reference!r} is neither a .yaml nor a .pt file", hint=_NO_FETCH)
     if path.suffix in (".yaml", ".yml"):
         return path
     named = path if path.suffix else path.with_name(path.name + ".pt")

@@ -143,6 +143,18 @@ def test_what_a_reference_needs(
     assert not trained
 
 
+@pytest.mark.parametrize("settings", ["x", {"epochs": "many"}, [1]])
+def test_a_recipe_that_is_damaged_is_refused(
+    run: Run, scene: Scene, trained: list[SimpleNamespace], tmp_path: Path, settings: Any
+) -> None:
+    scene.student("small", ["cat", 0.9, BOX], layer="filter", masks=False, settings=settings)
+    labels = hand(tmp_path / "hand", pool(scene), {"cat": BOX})
+    done = run("evaluate", scene.home, "--truth", scene.truth, "--reference", labels)
+    assert done.status == 1
+    assert "run.json" in done.err
+    assert not trained
+
+
 def test_hand_labels_stay_out_of_everything_else(
     run: Run, scene: Scene, trained: list[SimpleNamespace], tmp_path: Path
 ) -> None:

@@ -1,3 +1,5 @@
+"""Figures worked out by hand, and as pycocotools has them."""
+
 from __future__ import annotations
 
 import contextlib
@@ -5,14 +7,11 @@ import copy
 import io
 import json
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autolabel.errors import AutolabelError
-from autolabel.evaluate.truth_match import match_truth
 from autolabel.metrics.average_precision import average_precision
 from autolabel.metrics.matching import COCO_IOUS, _annotations, _coco, match_boxes
 from autolabel.ontology import Ontology
@@ -25,9 +24,6 @@ with contextlib.redirect_stdout(io.StringIO()):
 BOX, AWAY = [10, 10, 20, 20], [50, 50, 60, 60]
 HALF = [10, 10, 20, 15]  # IoU 0.5 with BOX
 LESS = [10, 10, 20, 14.5]
-
-
-# -- figures ----------------------------------------------------------------------------------
 
 CAT = ("cat", 0.9, BOX)
 WRONG = ("cat", 0.8, AWAY)
@@ -230,127 +226,3 @@ def test_intervals_are_seeded_and_hold_the_figure() -> None:
             assert interval is figure is None
         else:
             assert interval[0] < figure < interval[1]
-
-
-# -- classes ----------------------------------------------------------------------------------
-
-
-def test_classes_are_mapped_by_name_then_whatever_the_case() -> None:
-    labels = true(("CAT", BOX), ("hound", AWAY))
-    truth = truth_of(image("a.jpg", labels), names=("CAT", "hound", "unused"))
-    found = objects(CAT, ("dog", 0.5, AWAY))
-    result = evaluate([record("a.jpg", found)], truth, ONTOLOGY, config(class_map={"hound": "dog"}))
-    assert {n: c.f1 for n, c in result.row.classes.items()} == {"cat": 1, "dog": 1}
-
-
-@pytest.mark.parametrize(("label", "near"), [("dogs", "dog"), ("catz", "cat")])
-def test_an_unknown_class_says_what_to_type(label: str, near: str) -> None:
-    truth = truth_of(image("a.jpg", true((label, BOX))), names=(label,))
-    with pytest.raises(AutolabelError, match=f"{label!r}") as e:
-        evaluate([record("a.jpg")], truth, ONTOLOGY, config())
-    assert f'--class-map "{label}={near}"' in e.value.hint
-    left_out = evaluate([record("a.jpg")], truth, ONTOLOGY, config(class_map={label: ""}))
-    assert left_out.row.classes == {}
-    assert left_out.row.f1 is None
-
-
-@pytest.mark.parametrize(
-    ("class_map", "message"),
-    [({"cow": "cat"}, "'cow', which"), ({"cat": "cut"}, "to 'cut', which")],
-)
-def test_a_wrong_class_map_is_refused(class_map: dict[str, str], message: str) -> None:
-    truth = truth_of(image("a.jpg", true(("cat", BOX))))
-    with pytest.raises(AutolabelError, match=message):
-        evaluate([record("a.jpg")], truth, ONTOLOGY, config(class_map=class_map))
-
-
-def test_a_class_that_nobody_labelled_is_not_measured() -> None:
-    truth = truth_of(image("a.jpg", true(("cat", BOX))), names=("cat",))
-    found = objects(CAT, ("dog", 0.9, AWAY))
-    result = evaluate([record("a.jpg", found)], truth, ONTOLOGY, config())
-    assert result.photos.unknown == ("dog",)
-    assert list(result.row.classes) == ["cat"]
-    assert result.row.precision == 1
-
-
-# -- images -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("uris", "names", "pairs"),
-    [
-        (["a.jpg"], ["a.jpg"], [("a.jpg", "a.jpg")]),
-        (["x/a.jpg"], ["a.jpg"], [("x/a.jpg", "a.jpg")]),
-        (["x/a.jpg", "y/a.jpg"], ["y/a.jpg"], [("y/a.jpg", "y/a.jpg")]),
-        (["x/a.jpg", "y/a.jpg"], [r"y\a.jpg"], [("y/a.jpg", r"y\a.jpg")]),
-        (["a.jpg"], ["a.png"], [("a.jpg", "a.png")]),
-        (["A.JPG"], ["a.jpg"], [("A.JPG", "a.jpg")]),
-        (["a.jpg", "A.jpg"], ["A.jpg"], [("A.jpg", "A.jpg")]),
-        (["x/a.jpg", "y/a.jpg"], ["a.jpg"], []),
-        (["a.jpg", "a.png"], ["a.bmp"], []),
-        (["a.jpg"], ["x/a.bmp", "y/a.bmp"], []),
-        (["b.jpg"], ["a.jpg"], []),
-    ],
-)
-def test_images_are_matched_by_name(uris: Any, names: Any, pairs: Any) -> None:
-    truth = truth_of(*(image(name, true()) for name in names))
-    match = match_truth([record(uri) for uri in uris], truth)
-    assert [(r.uri, i.name) for r, i in match.pairs] == pairs
-    assert len(match.unmatched) == len(names) - len(pairs)
-    assert match.without_truth == len(uris) - len(pairs)
-
-
-def test_the_bytes_decide_before_the_name() -> None:
-    records = [record("a.jpg", image_id="1"), record("b.jpg", image_id="2")]
-    images = [image("a.jpg", true(), image_id="2"), image("b.jpg", true(), image_id="9")]
-    match = match_truth(records, truth_of(*images))
-    assert [(r.uri, i.name) for r, i in match.pairs] == [("b.jpg", "a.jpg")]
-    assert match.unmatched[0].name == "b.jpg"
-    assert match.without_truth == 1
-
-
-@pytest.mark.parametrize(
-    ("more", "reason"),
-    [
-        ({"split": "leak"}, "held out"),
-        ({"split": "excluded"}, "excluded"),
-        ({"error": "truncated"}, "unreadable: truncated"),
-        ({"image_id": "other"}, "not in the layer"),
-    ],
-)
-def test_an_unmatched_image_has_a_reason(more: dict[str, Any], reason: str) -> None:
-    row = record("x.jpg", **{"image_id": "1", **more})
-    match = match_truth([row], truth_of(image("a.jpg", true(), image_id="1")))
-    assert match.pairs == []
-    assert match.unmatched[0].reason == reason
-
-
-def test_labels_for_another_size_are_not_compared() -> None:
-    match = match_truth([record("a.jpg")], truth_of(image("a.jpg", true(), size=50)))
-    assert "50 x 50" in match.unmatched[0].reason
-
-
-def test_no_image_in_common_is_an_error() -> None:
-    with pytest.raises(AutolabelError, match=r"a\.jpg: not in the layer") as e:
-        evaluate([record("b.jpg")], truth_of(image("a.jpg", true())), ONTOLOGY, config())
-    assert "--label-truth" in e.value.hint
-
-
-def test_it_tells_what_was_compared() -> None:
-    images = [image("a.jpg", true(("cat", BOX))), image("gone.jpg", true())]
-    rows = [record("a.jpg", objects(CAT)), record("more.jpg")]
-    result = evaluate(rows, truth_of(*images), ONTOLOGY, config(bootstrap=5))
-    assert result.photos.names == result.photos.uris == ("a.jpg",)
-    assert [u.name for u in result.photos.unmatched] == ["gone.jpg"]
-    assert result.photos.without_truth == 1
-    assert result.row.intervals["ap"] == pytest.approx([1, 1])
-    assert result.row.classes["cat"].truth == result.row.classes["cat"].predicted == 1
-    assert result.row.classes["dog"].ap is None
-
-
-def test_of_copies_of_one_photo_the_first_counts() -> None:
-    copies = [image(name, true(), image_id="1") for name in ("a.jpg", "b.jpg")]
-    row = replace(record("a.jpg"), image_id="1")
-    match = match_truth([row], truth_of(*copies))
-    assert [pair[1].name for pair in match.pairs] == ["a.jpg"]
-    assert [(u.name, u.reason) for u in match.unmatched] == [("b.jpg", "the same photo as a.jpg")]
