@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from autolabel import registry
@@ -21,13 +20,14 @@ from autolabel.config import DetectConfig, RefineConfig, build
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.models.base import Detector, Embedder, ImageTextEmbedder, Segmenter
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.ops.crops import square_crop
 from autolabel.ops.images import ImageError, read_image, upright
 from autolabel.stages.detect import labels_in
 from autolabel.stages.refine import masks_of
 from autolabel.types import Objects
 
-ImageLike = str | os.PathLike[str] | Image.Image | npt.NDArray[np.uint8]
+ImageLike = str | os.PathLike[str] | Image.Image | Pixels
 Prompts = str | Sequence[str] | Mapping[str, Any] | Ontology
 
 
@@ -136,7 +136,7 @@ class LoadedEmbedder:
     def __init__(self, model: Embedder) -> None:
         self.model = model
 
-    def embed_images(self, images: Sequence[ImageLike]) -> npt.NDArray[np.float32]:
+    def embed_images(self, images: Sequence[ImageLike]) -> Vectors:
         """Embed whole images, as `autolabel embed` does: each is padded to a square.
 
         Returns:
@@ -150,7 +150,7 @@ class LoadedEmbedder:
             [square_crop(p, [0, 0, p.shape[1], p.shape[0]], 0) for p in pixels]
         )
 
-    def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts, float32 (n, d), each row of length one; near the images that they describe.
 
         Raises:
@@ -161,7 +161,7 @@ class LoadedEmbedder:
             raise AutolabelError(
                 "this embedder reads no texts", hint="use one of the task image-text, as clip"
             )
-        vectors: npt.NDArray[np.float32] = model.embed_texts(texts)
+        vectors: Vectors = model.embed_texts(texts)
         return vectors
 
 
@@ -229,7 +229,7 @@ def load_embedder(model: str | Path, device: str = "auto") -> LoadedEmbedder:
     return LoadedEmbedder(registry.load(located, device))
 
 
-def pixels_of(image: ImageLike) -> npt.NDArray[np.uint8]:
+def pixels_of(image: ImageLike) -> Pixels:
     """Return an image as upright RGB, uint8 (height, width, 3).
 
     Raises:

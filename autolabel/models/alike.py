@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from transformers.image_transforms import get_size_with_aspect_ratio
+
+from autolabel.ops.arrays import Pixels
 
 Inputs = Mapping[str, torch.Tensor]
 """What a processor makes of images, each tensor of one row an image."""
@@ -44,7 +44,7 @@ def by_key(keys: Sequence[Hashable], work: Callable[[list[int]], Sequence[Found]
 
 def in_sizes(
     image_processor: Any,
-    images: Sequence[npt.NDArray[np.uint8]],
+    images: Sequence[Pixels],
     forward: Callable[[list[int], Inputs], Sequence[Found]],
 ) -> list[Found]:
     """Results of images of any sizes, prepared one by one and passed on in batches of one size.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Floats, Pixels, Vectors
 from autolabel.types import Objects
 
 NEGATIVE = ""
@@ -28,7 +28,7 @@ class Detector(Protocol):
     batch_size: int
 
     def detect(
-        self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
+        self, images: Sequence[Pixels], ontology: Ontology, min_score: float
     ) -> list[Objects]:
         """Find objects in a batch.
 
@@ -74,8 +74,8 @@ class Segmented:
     """
 
     masks: tuple[bytes, ...]
-    iou: npt.NDArray[np.float32]
-    stability: npt.NDArray[np.float32]
+    iou: Vectors
+    stability: Vectors
 
     @classmethod
     def none(cls) -> Segmented:
@@ -93,8 +93,8 @@ class Segmenter(Protocol):
 
     def segment(
         self,
-        image: npt.NDArray[np.uint8],
-        boxes_xyxy: npt.NDArray[np.float32],
+        image: Pixels,
+        boxes_xyxy: Vectors,
         *,
         multimask: bool,
         box_agreement: float,
@@ -123,7 +123,7 @@ class Embedder(Protocol):
     dimensions: int
     batch_size: int
 
-    def embed_images(self, crops: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+    def embed_images(self, crops: Sequence[Pixels]) -> Vectors:
         """Embed crops.
 
         Args:
@@ -146,7 +146,7 @@ class Scoring:
     bias: float
     sigmoid: bool
 
-    def probabilities(self, cosines: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def probabilities(self, cosines: Vectors) -> Vectors:
         """Return probabilities in [0, 1] of texts along the last axis.
 
         >>> Scoring(100.0, 0.0, False).probabilities(np.array([[0.3, 0.3]], np.float32)).tolist()
@@ -156,7 +156,7 @@ class Scoring:
         if self.sigmoid:
             return (0.5 * (1 + np.tanh(logits / 2))).astype(np.float32)
         powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        shares: npt.NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
+        shares: Floats = powers / powers.sum(axis=-1, keepdims=True)
         return shares.astype(np.float32)
 
 
@@ -165,7 +165,7 @@ class ImageTextEmbedder(Embedder, Protocol):
 
     scoring: Scoring
 
-    def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts; float32 (n, dimensions), each row of length one.
 
         Raises:

@@ -6,19 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from autolabel.errors import AutolabelError
 from autolabel.models.alike import Inputs, in_sizes
-from autolabel.ops.arrays import Vectors
+from autolabel.ops.arrays import Pixels, Vectors
 
 CROPS_PER_PASS = 64
 """Crops of one forward pass, so that memory does not grow with what an image holds."""
 
 
 def in_passes(
-    crops: Sequence[npt.NDArray[np.uint8]],
+    crops: Sequence[Pixels],
     image_processor: Any,
     features: Callable[[Inputs], torch.Tensor],
     dimensions: int,

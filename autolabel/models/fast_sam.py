@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
 from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
 from autolabel.models.sam_masks import PIXELS_PER_PASS
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.ops.masks import encode, stability
 
 MIN_SCORE = 0.25
@@ -99,8 +99,8 @@ class FastSam:
 
     def segment(
         self,
-        image: npt.NDArray[np.uint8],
-        boxes_xyxy: npt.NDArray[np.float32],
+        image: Pixels,
+        boxes_xyxy: Vectors,
         *,
         multimask: bool,
         box_agreement: float,
@@ -119,7 +119,7 @@ class FastSam:
             # Without any overlap the last, which is empty.
             best = torch.where(like > 0, best, len(logits) - 1)
             masks: list[bytes] = []
-            stable: list[npt.NDArray[np.float32]] = []
+            stable: list[Vectors] = []
             for part in torch.split(best, max(1, PIXELS_PER_PASS // (height * width))):
                 own = inside(fit.image_boxes(found[part]), image.shape[:2])
                 full = fit.upscaled(logits[part]).masked_fill(~own, OUTSIDE).cpu().numpy()
@@ -129,7 +129,7 @@ class FastSam:
         return Segmented(tuple(masks), judged, np.concatenate(stable))
 
     def _everything(
-        self, image: npt.NDArray[np.uint8], fit: Fit
+        self, image: Pixels, fit: Fit
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Boxes (m, 4), scores (m,) and mask logits (m, h, w) of all that is found, last an empty
         one; boxes in pixels of the input."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
@@ -24,6 +23,7 @@ from autolabel.models.device import batch_size, resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, label, merge, refuse_long
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.ops.boxes import order_corners
 from autolabel.reading import read_json
 from autolabel.registry import Located
@@ -71,7 +71,7 @@ class Florence2:
         self.polygon, self.separator = (vocabulary.get(name, -2) for name in ("<poly>", "<sep>"))
 
     def detect(
-        self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
+        self, images: Sequence[Pixels], ontology: Ontology, min_score: float
     ) -> list[Objects]:
         """See `autolabel.models.base.Detector.detect`; all boxes have score 1.
 
@@ -185,7 +185,7 @@ def _around(run: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
         yield min(xs), min(ys), max(xs), max(ys)
 
 
-def pixels_of(bins: npt.NDArray[np.float32], size_wh: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def pixels_of(bins: Vectors, size_wh: tuple[int, ...]) -> Vectors:
     """Centres of bins in whole pixels of an image, as the processor computes them.
 
     Args:
@@ -196,5 +196,5 @@ def pixels_of(bins: npt.NDArray[np.float32], size_wh: tuple[int, ...]) -> npt.ND
     [[0.0, 0.0, 319.0, 479.0]]
     """
     per_bin = np.array([side / BINS for side in size_wh] * 2, np.float32)
-    whole: npt.NDArray[np.float32] = np.trunc((bins + np.float32(0.5)) * per_bin)
+    whole: Vectors = np.trunc((bins + np.float32(0.5)) * per_bin)
     return whole

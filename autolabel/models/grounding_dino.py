@@ -18,8 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
@@ -29,6 +27,7 @@ from autolabel.models.device import batch_size, resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, best_of, merge, sizes_wh, split, to_xyxy
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located
 from autolabel.types import Objects
 
@@ -74,7 +73,7 @@ class GroundingDino:
         self._passes: tuple[str, list[Pass]] = ("", [])
 
     def detect(
-        self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
+        self, images: Sequence[Pixels], ontology: Ontology, min_score: float
     ) -> list[Objects]:
         """See `autolabel.models.base.Detector.detect`."""
         sizes, passes = sizes_wh(images), self.passes(ontology)
@@ -93,7 +92,7 @@ class GroundingDino:
     def _forward(
         self,
         inputs: Inputs,
-        sizes: npt.NDArray[np.float32],
+        sizes: Vectors,
         one: Pass,
         min_score: float,
     ) -> list[Objects]:

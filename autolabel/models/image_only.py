@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import AutoImageProcessor, AutoModel
 
@@ -15,7 +13,7 @@ from autolabel.models.alike import Inputs
 from autolabel.models.device import batch_size, resolve
 from autolabel.models.embedding import in_passes
 from autolabel.models.loading import load
-from autolabel.ops.arrays import Vectors
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located
 
 
@@ -67,7 +65,7 @@ class ImageOnly:
         config = self.model.config
         self.dimensions = int(getattr(config, "hidden_size", 0) or config.hidden_sizes[-1])
 
-    def embed_images(self, crops: Sequence[npt.NDArray[np.uint8]]) -> Vectors:
+    def embed_images(self, crops: Sequence[Pixels]) -> Vectors:
         """See `autolabel.models.base.Embedder.embed_images`."""
         return in_passes(crops, self.processor, self._features, self.dimensions)
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import AutoModel, AutoProcessor
 
@@ -18,7 +17,7 @@ from autolabel.models.base import Scoring
 from autolabel.models.device import batch_size, resolve
 from autolabel.models.embedding import in_passes, unit
 from autolabel.models.loading import load
-from autolabel.ops.arrays import Vectors
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located
 
 PADDING: Mapping[str, str] = {"siglip": "max_length", "siglip2": "max_length"}
@@ -57,7 +56,7 @@ class ImageText:
         self.lowercased = config.model_type in LOWERCASED
         self.scoring = scoring(self.model)
 
-    def embed_images(self, crops: Sequence[npt.NDArray[np.uint8]]) -> Vectors:
+    def embed_images(self, crops: Sequence[Pixels]) -> Vectors:
         """See `autolabel.models.base.Embedder.embed_images`."""
         return in_passes(crops, self.processor.image_processor, self._features, self.dimensions)
 

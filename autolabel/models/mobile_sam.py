@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
@@ -13,6 +12,7 @@ from autolabel.errors import AutolabelError
 from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
 from autolabel.models.sam_masks import in_passes
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located
 
 KNOWN_BY = "image_encoder.patch_embed.seq.0.c.weight"
@@ -53,8 +53,8 @@ class MobileSam:
 
     def segment(
         self,
-        image: npt.NDArray[np.uint8],
-        boxes_xyxy: npt.NDArray[np.float32],
+        image: Pixels,
+        boxes_xyxy: Vectors,
         *,
         multimask: bool,
         box_agreement: float,
@@ -78,7 +78,7 @@ class MobileSam:
                 box_agreement,
             )
 
-    def _pixels(self, image: npt.NDArray[np.uint8], inner: tuple[int, int]) -> torch.Tensor:
+    def _pixels(self, image: Pixels, inner: tuple[int, int]) -> torch.Tensor:
         """The image with its longer side at the encoder's, normalised, then padded to a square."""
         pixels = torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1).float()[None]
         pixels = F.interpolate(pixels, inner, mode="bilinear", antialias=True)

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import AutoModelForZeroShotObjectDetection, OmDetTurboProcessor
 
@@ -20,6 +18,7 @@ from autolabel.models.device import batch_size, resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, best_of, merge, sizes_wh, split, to_xyxy
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located
 from autolabel.types import Objects
 
@@ -54,7 +53,7 @@ class OmDetTurbo:
         self._passes: tuple[str, list[Pass]] = ("", [])
 
     def detect(
-        self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
+        self, images: Sequence[Pixels], ontology: Ontology, min_score: float
     ) -> list[Objects]:
         """See `autolabel.models.base.Detector.detect`."""
         sizes, passes = sizes_wh(images), self._asked(ontology)
@@ -73,7 +72,7 @@ class OmDetTurbo:
     def _forward(
         self,
         pixels: torch.Tensor,
-        sizes: npt.NDArray[np.float32],
+        sizes: Vectors,
         one: Pass,
         min_score: float,
     ) -> list[Objects]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
@@ -18,6 +17,7 @@ from autolabel.models.device import batch_size, resolve
 from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, best_of, refuse_long, sizes_wh, to_xyxy
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located
 from autolabel.types import Objects
 
@@ -53,7 +53,7 @@ class Owl:
         self._texts: tuple[str, list[Pair], torch.Tensor] = ("", [], torch.zeros(0))
 
     def detect(
-        self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
+        self, images: Sequence[Pixels], ontology: Ontology, min_score: float
     ) -> list[Objects]:
         """See `autolabel.models.base.Detector.detect`."""
         pairs, texts = self._embedded(ontology)
@@ -69,7 +69,7 @@ class Owl:
     def _forward(
         self,
         pixels: torch.Tensor,
-        sizes: npt.NDArray[np.float32],
+        sizes: Vectors,
         pairs: list[Pair],
         texts: torch.Tensor,
         min_score: float,

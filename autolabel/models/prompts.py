@@ -16,7 +16,7 @@ import numpy.typing as npt
 from autolabel.errors import AutolabelError
 from autolabel.models.base import NEGATIVE
 from autolabel.ontology import Ontology
-from autolabel.ops.arrays import Vectors
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.types import Objects
 
 Pair = tuple[str | None, str]
@@ -116,7 +116,7 @@ def to_xyxy(boxes: Vectors, sizes_wh: Vectors) -> Vectors:
     return scaled
 
 
-def sizes_wh(images: Sequence[npt.NDArray[np.uint8]]) -> Vectors:
+def sizes_wh(images: Sequence[Pixels]) -> Vectors:
     """Width and height of each image, pixels, (n, 2)."""
     return np.array([image.shape[1::-1] for image in images], np.float32)
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import (
     AutoModelForMaskGeneration,
@@ -23,6 +22,7 @@ from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
 from autolabel.models.loading import load
 from autolabel.models.sam_masks import BOXES_PER_PASS, finish
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located, model_type
 
 PROCESSORS: Mapping[str, Any] = {
@@ -61,8 +61,8 @@ class Sam:
 
     def segment(
         self,
-        image: npt.NDArray[np.uint8],
-        boxes_xyxy: npt.NDArray[np.float32],
+        image: Pixels,
+        boxes_xyxy: Vectors,
         *,
         multimask: bool,
         box_agreement: float,

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import Sam3LiteTextModel, Sam3Model, Sam3Processor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -22,6 +21,7 @@ from autolabel.models.loading import load
 from autolabel.models.prompts import Pair, label, merge, refuse_long
 from autolabel.models.sam_masks import PIXELS_PER_PASS
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Pixels
 from autolabel.ops.masks import encode
 from autolabel.registry import Located, model_type
 from autolabel.types import Objects
@@ -61,7 +61,7 @@ class Sam3Concepts:
         self._texts: tuple[str, list[Text]] = ("", [])
 
     def detect(
-        self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
+        self, images: Sequence[Pixels], ontology: Ontology, min_score: float
     ) -> list[Objects]:
         """See `autolabel.models.base.Detector.detect`."""
         texts = self._embedded(ontology)

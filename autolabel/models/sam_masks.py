@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torchvision.ops import box_iou
 
 from autolabel.models.base import Segmented
+from autolabel.ops.arrays import Vectors
 from autolabel.ops.masks import encode, stability
 
 BOXES_PER_PASS = 64
@@ -73,7 +73,7 @@ def finish(
     rows = torch.arange(len(best), device=best.device)
     chosen = logits[rows, best][:, None]
     masks: list[bytes] = []
-    stable: list[npt.NDArray[np.float32]] = []
+    stable: list[Vectors] = []
     for part in torch.split(chosen, max(1, PIXELS_PER_PASS // pixels)):
         full = upscale(part)[:, 0].float().cpu().numpy()
         masks += encode(full > 0)

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import pickle
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from autolabel.errors import AutolabelError
@@ -15,6 +13,7 @@ from autolabel.models.device import resolve
 from autolabel.models.finite import refuse_not_finite
 from autolabel.models.sam_masks import in_passes
 from autolabel.models.segment_anything_shapes import State, architecture, build, unwrapped
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located
 
 
@@ -53,8 +52,8 @@ class SegmentAnything:
 
     def segment(
         self,
-        image: npt.NDArray[np.uint8],
-        boxes_xyxy: npt.NDArray[np.float32],
+        image: Pixels,
+        boxes_xyxy: Vectors,
         *,
         multimask: bool,
         box_agreement: float,

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
@@ -23,6 +22,7 @@ from autolabel.models.device import resolve
 from autolabel.models.finite import refuse_not_finite
 from autolabel.models.mobile_sam import DEVIATION, MEAN
 from autolabel.models.sam_masks import in_passes
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located
 
 TRUNK = "image_encoder.trunk."
@@ -86,8 +86,8 @@ class UltralyticsSam2:
 
     def segment(
         self,
-        image: npt.NDArray[np.uint8],
-        boxes_xyxy: npt.NDArray[np.float32],
+        image: Pixels,
+        boxes_xyxy: Vectors,
         *,
         multimask: bool,
         box_agreement: float,
@@ -111,7 +111,7 @@ class UltralyticsSam2:
                 box_agreement,
             )
 
-    def _encode(self, image: npt.NDArray[np.uint8]) -> list[torch.Tensor]:
+    def _encode(self, image: Pixels) -> list[torch.Tensor]:
         """Features of an image at three sizes, the finest first."""
         pixels = torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1).float()[None]
         pixels = F.interpolate(pixels, (self.side, self.side), mode="bilinear", antialias=True)

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from autolabel import registry
@@ -25,6 +24,7 @@ from autolabel.models.device import batch_size, resolve
 from autolabel.models.prompts import Pair, best_of
 from autolabel.models.quiet_ultralytics import load_ultralytics
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Pixels
 from autolabel.ops.boxes import order_corners
 from autolabel.types import Objects
 
@@ -80,7 +80,7 @@ class YoloText:
         self._asked: tuple[str, Columns] = ("", ([], []))
 
     def detect(
-        self, images: Sequence[npt.NDArray[np.uint8]], ontology: Ontology, min_score: float
+        self, images: Sequence[Pixels], ontology: Ontology, min_score: float
     ) -> list[Objects]:
         """See `autolabel.models.base.Detector.detect`.
 
@@ -106,7 +106,7 @@ class YoloText:
 
     def _forward(
         self,
-        stacked: npt.NDArray[np.uint8],
+        stacked: Pixels,
         shapes_hw: Sequence[tuple[int, ...]],
         columns: Columns,
         min_score: float,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Boxes = npt.NDArray[np.float64]
+from autolabel.ops.arrays import Floats
 
 
-def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> Boxes:
+def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> Floats:
     """Corners to left, top, width, height.
 
     >>> xyxy_to_xywh([[1, 2, 4, 6]]).tolist()
@@ -18,7 +18,7 @@ def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> Boxes:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
-def xywh_to_xyxy(boxes_xywh: npt.ArrayLike) -> Boxes:
+def xywh_to_xyxy(boxes_xywh: npt.ArrayLike) -> Floats:
     """Left, top, width, height to corners; a negative size reaches left or up.
 
     >>> xywh_to_xyxy([[1, 2, 3, 4], [4, 6, -3, -4]]).tolist()
@@ -28,7 +28,7 @@ def xywh_to_xyxy(boxes_xywh: npt.ArrayLike) -> Boxes:
     return order_corners(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
 
 
-def xyxy_to_cxcywh_shares(boxes_xyxy: npt.ArrayLike, width: int, height: int) -> Boxes:
+def xyxy_to_cxcywh_shares(boxes_xyxy: npt.ArrayLike, width: int, height: int) -> Floats:
     """Corners in pixels to centre and size as shares of the image, as YOLO writes them.
 
     >>> xyxy_to_cxcywh_shares([[0, 0, 50, 20]], 100, 80).tolist()
@@ -39,7 +39,7 @@ def xyxy_to_cxcywh_shares(boxes_xyxy: npt.ArrayLike, width: int, height: int) ->
     return np.concatenate([centre, size], axis=1) / [width, height, width, height]
 
 
-def cxcywh_shares_to_xyxy(boxes_cxcywh: npt.ArrayLike, width: int, height: int) -> Boxes:
+def cxcywh_shares_to_xyxy(boxes_cxcywh: npt.ArrayLike, width: int, height: int) -> Floats:
     """Centre and size as shares of the image to corners in pixels.
 
     >>> cxcywh_shares_to_xyxy([[0.25, 0.125, 0.5, 0.25]], 100, 80).tolist()
@@ -51,7 +51,7 @@ def cxcywh_shares_to_xyxy(boxes_cxcywh: npt.ArrayLike, width: int, height: int) 
     return order_corners(corners * [width, height, width, height])
 
 
-def order_corners(boxes_xyxy: npt.ArrayLike) -> Boxes:
+def order_corners(boxes_xyxy: npt.ArrayLike) -> Floats:
     """The same boxes with x1 <= x2 and y1 <= y2.
 
     >>> order_corners([[4, 6, 1, 2]]).tolist()
@@ -63,7 +63,7 @@ def order_corners(boxes_xyxy: npt.ArrayLike) -> Boxes:
     )
 
 
-def clip_boxes(boxes_xyxy: npt.ArrayLike, width: int, height: int) -> Boxes:
+def clip_boxes(boxes_xyxy: npt.ArrayLike, width: int, height: int) -> Floats:
     """The part of each box that lies in the image; empty, at the border, where none does.
 
     >>> clip_boxes([[-5, 2, 120, 9], [200, 0, 300, 9]], 100, 80).tolist()
@@ -72,7 +72,7 @@ def clip_boxes(boxes_xyxy: npt.ArrayLike, width: int, height: int) -> Boxes:
     return np.clip(_boxes(boxes_xyxy), 0, [width, height, width, height])
 
 
-def box_areas(boxes_xyxy: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def box_areas(boxes_xyxy: npt.ArrayLike) -> Floats:
     """Square pixels of each box, (n,).
 
     >>> box_areas([[1, 2, 4, 6]]).tolist()
@@ -82,5 +82,5 @@ def box_areas(boxes_xyxy: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return sizes[:, 0] * sizes[:, 1]
 
 
-def _boxes(boxes: npt.ArrayLike) -> Boxes:
+def _boxes(boxes: npt.ArrayLike) -> Floats:
     return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)

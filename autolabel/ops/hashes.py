@@ -9,9 +9,10 @@ from typing import Generic, TypeVar
 
 import imagehash
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from scipy.stats import rankdata
+
+from autolabel.ops.arrays import Pixels, Vectors
 
 K = TypeVar("K", bound=Hashable)
 
@@ -21,7 +22,7 @@ _BANDS = 4  # 16-bit bands: 100,000 random hashes leave one or two in a bucket
 _LONG = 64  # from here on numpy compares a bucket faster than a loop does
 
 
-def phash(pixels: npt.NDArray[np.uint8]) -> str:
+def phash(pixels: Pixels) -> str:
     """The 64-bit DCT hash of an upright RGB picture (height, width, 3), 16 hexadecimal digits.
 
     `imagehash.phash` on a picture of at most 511 pixels a side: a larger one is averaged over
@@ -34,7 +35,7 @@ def phash(pixels: npt.NDArray[np.uint8]) -> str:
     return str(imagehash.phash(_reduced(pixels)))
 
 
-def dihedral_hashes(pixels: npt.NDArray[np.uint8]) -> tuple[str, ...]:
+def dihedral_hashes(pixels: Pixels) -> tuple[str, ...]:
     """Hashes of the picture turned by 0, 90, 180, 270 degrees, then of its mirror image likewise.
 
     The first is `phash(pixels)`; the others are within a few bits of the hash of the turned
@@ -46,7 +47,7 @@ def dihedral_hashes(pixels: npt.NDArray[np.uint8]) -> tuple[str, ...]:
     return tuple(str(imagehash.phash(image)) for image in turned)
 
 
-def thumbnail(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def thumbnail(pixels: Pixels) -> Vectors:
     """The picture as 32 x 32 grey values, turned into ranks and scaled to length 1; (32, 32).
 
     The product of two is Spearman's correlation, which no change of brightness, contrast or gamma
@@ -59,7 +60,7 @@ def thumbnail(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return (ranks / length if length else ranks).reshape(32, 32)
 
 
-def _reduced(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+def _reduced(pixels: Pixels) -> Image.Image:
     image = Image.fromarray(pixels)
     return image.reduce((max(1, image.width // _SIDE), max(1, image.height // _SIDE)))
 

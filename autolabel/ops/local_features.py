@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import hadamard
 
-from autolabel.ops.arrays import Pixels
+from autolabel.ops.arrays import Bools, Floats, Ints, Pixels, Vectors
 
-Float = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-Affine = npt.NDArray[np.float64]
+Float = Vectors
+Mask = Bools
+Affine = Floats
 """(2, 3): maps x, y of one picture to x, y of another, in pixels whose centres are integers."""
 
 LEAST = 6
@@ -229,7 +229,7 @@ class FeatureIndex:
         np.add.at(votes, owner, (1 / shared_by[feature]).astype(np.float32))
         return votes / self._norms
 
-    def _nearest(self, codes: Pixels, count: int) -> npt.NDArray[np.int64]:
+    def _nearest(self, codes: Pixels, count: int) -> Ints:
         distances = _squared_distances(codes, self._words)
         count = min(count, distances.shape[1])
         return np.argpartition(distances, count - 1, axis=1)[:, :count]

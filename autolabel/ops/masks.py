@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as rle
 
+from autolabel.ops.arrays import Bools, Floats, Ints, Pixels, Vectors
+
 EDGES = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
 CORNERS = np.ones((3, 3), bool)
 """Which neighbours of a pixel count: those at its edges, or those at its corners too."""
 
 
-def encode(masks: npt.NDArray[np.bool_]) -> list[bytes]:
+def encode(masks: Bools) -> list[bytes]:
     """Dense masks (n, height, width) as RLE.
 
     >>> encode(np.eye(3, dtype=bool)[None])
@@ -28,7 +30,7 @@ def encode(masks: npt.NDArray[np.bool_]) -> list[bytes]:
     return [one["counts"] for one in rle.encode(columns)]
 
 
-def decode(counts: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.bool_]:
+def decode(counts: Sequence[bytes], height: int, width: int) -> Bools:
     """RLE as dense masks, bool (n, height, width); n times the image's size in memory.
 
     >>> decode(encode(np.eye(3, dtype=bool)[None]), 3, 3).astype(int).tolist()
@@ -36,7 +38,7 @@ def decode(counts: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.b
     """
     if not counts:
         return np.zeros((0, height, width), bool)
-    dense: npt.NDArray[np.uint8] = rle.decode(as_coco(counts, height, width))
+    dense: Pixels = rle.decode(as_coco(counts, height, width))
     return dense.transpose(2, 0, 1).astype(bool)
 
 
@@ -45,12 +47,12 @@ def as_coco(counts: Sequence[bytes], height: int, width: int) -> list[dict[str, 
     return [{"size": [height, width], "counts": one} for one in counts]
 
 
-def areas(counts: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.int64]:
+def areas(counts: Sequence[bytes], height: int, width: int) -> Ints:
     """Pixels of each mask, (n,)."""
     return np.asarray(rle.area(as_coco(counts, height, width)), np.int64).reshape(len(counts))
 
 
-def boxes(counts: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.float32]:
+def boxes(counts: Sequence[bytes], height: int, width: int) -> Vectors:
     """Smallest box around each mask, xyxy, half-open, (n, 4); zeros for an empty mask.
 
     >>> boxes(encode(np.eye(3, dtype=bool)[None]), 3, 3).tolist()
@@ -60,9 +62,7 @@ def boxes(counts: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.fl
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
 
 
-def iou(
-    first: Sequence[bytes], second: Sequence[bytes], height: int, width: int
-) -> npt.NDArray[np.float64]:
+def iou(first: Sequence[bytes], second: Sequence[bytes], height: int, width: int) -> Floats:
     """Intersection over union of every pair, (len(first), len(second)); 0 for two empty masks."""
     if not first or not second:
         return np.zeros((len(first), len(second)))
@@ -70,7 +70,7 @@ def iou(
     return np.asarray(rle.iou(one, other, [False] * len(other)), np.float64)
 
 
-def fits(counts: Sequence[bytes], pixels: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def fits(counts: Sequence[bytes], pixels: npt.ArrayLike) -> Bools:
     """Which RLE are whole and cover exactly so many pixels, bool (n,).
 
     pycocotools checks nothing: runs that end early or late keep its loops going for ever. So RLE
@@ -105,9 +105,7 @@ def fits(counts: Sequence[bytes], pixels: npt.ArrayLike) -> npt.NDArray[np.bool_
     return good & _add_up(values, owner[ends], np.broadcast_to(pixels, len(counts)))
 
 
-def _add_up(
-    steps: npt.NDArray[np.int64], owner: npt.NDArray[np.int64], pixels: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
+def _add_up(steps: Ints, owner: Ints, pixels: Ints) -> Bools:
     """Whether the runs behind the steps of each owner are positive and cover its pixels.
 
     From the fourth on, a step is the difference to the run before the last.
@@ -166,9 +164,7 @@ def _without_empty(counts: Sequence[int]) -> list[int]:
     return runs
 
 
-def cut(
-    mask: npt.NDArray[np.bool_], box_xyxy: npt.NDArray[np.float32], margin: float
-) -> npt.NDArray[np.bool_]:
+def cut(mask: Bools, box_xyxy: Vectors, margin: float) -> Bools:
     """A mask without what lies farther outside a box than `margin` times the box's sides.
 
     Args:
@@ -187,9 +183,7 @@ def cut(
     return mask & rows[:, None] & columns
 
 
-def clean(
-    mask: npt.NDArray[np.bool_], min_speck_px: int, fill_hole_px: int
-) -> npt.NDArray[np.bool_]:
+def clean(mask: Bools, min_speck_px: int, fill_hole_px: int) -> Bools:
     """A mask without specks and pinholes; every larger part and hole stays.
 
     The largest part stays whatever its size, so nothing is cleaned away altogether. Parts touch at
@@ -225,9 +219,7 @@ def clean(
     return mask
 
 
-def stability(
-    logits: npt.NDArray[np.float32], threshold: float = 0.0, offset: float = 1.0
-) -> npt.NDArray[np.float32]:
+def stability(logits: Vectors, threshold: float = 0.0, offset: float = 1.0) -> Vectors:
     """How little a mask changes with its threshold, in [0, 1], (n,); 0 for an empty mask.
 
     The IoU of the masks at `threshold + offset` and `threshold - offset` (arXiv 2304.02643,

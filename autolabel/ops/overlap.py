@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from autolabel.ops.arrays import Pixels
+from autolabel.ops.arrays import Floats, Ints, Pixels
 from autolabel.ops.local_features import Affine, Float, Mask
 
 _SMOOTH = 1.2  # pixels: takes away noise and the blocks of JPEG
@@ -143,9 +142,7 @@ def _grey(picture: Pixels) -> Pixels:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8).reshape(-1, 1)
 
 
-def _linear(
-    calm: Pixels, values: Pixels, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], float]:
+def _linear(calm: Pixels, values: Pixels, rows: Ints, wanted: Floats) -> tuple[Floats, float]:
     """Least absolute deviations: what differs between the pictures has no say. And how far off."""
     given = np.c_[calm[rows], np.ones(len(rows))]
     unclipped = np.where((wanted > 250) | (wanted < 5), 0.01, 1.0)
@@ -160,8 +157,8 @@ def _linear(
 
 
 def _along_medians(
-    calm: Pixels, values: Pixels, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], float]:
+    calm: Pixels, values: Pixels, rows: Ints, wanted: Floats
+) -> tuple[Floats, float]:
     """Straight lines between the medians of bins of equally many pixels, few at the ends."""
     chosen = calm[rows].astype(np.float64)
     order = np.argsort(chosen, kind="stable")
@@ -176,7 +173,7 @@ def _along_medians(
     return fitted, _trimmed(np.interp(chosen, x, y[first]) - wanted)
 
 
-def _trimmed(errors: npt.NDArray[np.float64]) -> float:
+def _trimmed(errors: Floats) -> float:
     """Mean absolute error of the better four fifths."""
     return float(np.sort(np.abs(errors))[: max(1, 4 * len(errors) // 5)].mean())
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as rle
 
+from autolabel.ops.arrays import Bools, Floats, Ints, Pixels
 from autolabel.ops.masks import decode, encode, iou
 
 _LONGEST_OUTLINE = 10_000_000
 """Pixels; filling a polygon takes some 40 bytes for each pixel of its outline."""
 
-Ring = npt.NDArray[np.float64]
+Ring = Floats
 """Points (k, 2) of a closed path in pixels, x before y; the last is not the first again."""
 
 
@@ -89,7 +89,7 @@ def outlines(counts: bytes, height: int, width: int, tolerance_px: float = 0.5) 
     return parts
 
 
-def _cropped(mask: npt.NDArray[np.bool_]) -> tuple[int, int, npt.NDArray[np.bool_]]:
+def _cropped(mask: Bools) -> tuple[int, int, Bools]:
     """Top, left and pixels of the mask's own box, with one pixel of padding inside."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     y, x = int(rows[0]), int(columns[0])
@@ -113,10 +113,8 @@ def from_polygons(parts: Sequence[Part], height: int, width: int) -> bytes:
     return encode(mask[None])[0]
 
 
-def _filled(ring: Ring, height: int, width: int) -> npt.NDArray[np.bool_]:
-    filled: npt.NDArray[np.uint8] = rle.decode(
-        rle.frPyObjects([ring.ravel().tolist()], height, width)
-    )
+def _filled(ring: Ring, height: int, width: int) -> Bools:
+    filled: Pixels = rle.decode(rle.frPyObjects([ring.ravel().tolist()], height, width))
     return filled[:, :, 0].astype(bool)
 
 
@@ -176,7 +174,7 @@ def one_ring(parts: Sequence[Part]) -> Ring:
     return points[_path(_seams(points, rings), [len(ring) for ring in rings])]
 
 
-def _seams(points: Ring, rings: Sequence[Ring]) -> npt.NDArray[np.int64]:
+def _seams(points: Ring, rings: Sequence[Ring]) -> Ints:
     """Pairs of corners (n - 1, 2), as indices into all, that join n rings."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import minimum_spanning_tree
@@ -208,7 +206,7 @@ def _seams(points: Ring, rings: Sequence[Ring]) -> npt.NDArray[np.int64]:
     return np.array([seam[int(a), int(b)] for a, b in kept])
 
 
-def _path(seams: npt.NDArray[np.int64], lengths: Sequence[int]) -> list[int]:
+def _path(seams: Ints, lengths: Sequence[int]) -> list[int]:
     """The corners in the order of the path that walks all rings, turning off at each seam."""
     ends = np.cumsum(lengths)
     exits: dict[int, list[int]] = defaultdict(list)

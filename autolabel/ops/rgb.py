@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from autolabel.ops.arrays import Pixels
+from autolabel.ops.arrays import Pixels, Vectors
 
 BLOCK = 1024
 """Pixels; pictures are converted in squares of this side, so that what lies between stays small."""
@@ -78,7 +77,7 @@ def _high_byte(block: Image.Image) -> Pixels:
     return _grey((np.clip(np.asarray(block), 0, 65535).astype(np.uint16) >> 8).astype(np.uint8))
 
 
-def _grey(values: npt.NDArray[np.uint8]) -> Pixels:
+def _grey(values: Pixels) -> Pixels:
     return np.repeat(values[..., None], 3, axis=2)
 
 
@@ -97,7 +96,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
     return low, high
 
 
-def _scaled(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.uint8]:
+def _scaled(values: Vectors, low: float, high: float) -> Pixels:
     with np.errstate(all="ignore"):  # infinities times zero, where there is nothing to stretch
         scaled = (values.astype(np.float64) - low) * (255 / (high - low) if high > low else 0.0)
         byte = np.clip(np.nan_to_num(scaled, posinf=255, neginf=0), 0, 255)

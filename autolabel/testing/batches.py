@@ -1,4 +1,4 @@
-"""Photos of mixed sizes in batches of any size, against each photo by itself."""
+"""Pixelss of mixed sizes in batches of any size, against each photo by itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from autolabel.ops.arrays import Pixels
 from autolabel.testing.expect import expect
 from autolabel.types import Objects
 
@@ -25,16 +25,14 @@ SCORES_WITHIN, BOXES_WITHIN = 1e-4, 1e-2
 """What may be between a photo alone and in a batch, in score and pixels: the rounding of floats,
 whose sums are taken in another order for another batch size or number of threads."""
 
-Photo = npt.NDArray[np.uint8]
 
-
-def blobs(width: int, height: int, seed: int = 0, rows: int = 5, columns: int = 5) -> Photo:
+def blobs(width: int, height: int, seed: int = 0, rows: int = 5, columns: int = 5) -> Pixels:
     """Return a photo of random blobs in so many rows and columns, RGB, uint8 (height, width, 3)."""
     coarse = np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
     return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def photos() -> list[Photo]:
+def photos() -> list[Pixels]:
     """Return one of each of `SIZES_WH`, of random blobs, in an order drawn once."""
     found = [blobs(*size, seed) for seed, size in enumerate(SIZES_WH)]
     random.Random(0).shuffle(found)
@@ -42,7 +40,7 @@ def photos() -> list[Photo]:
 
 
 def in_batches(
-    work: Callable[[list[Photo]], Sequence[Any]], images: Sequence[Photo], size: int
+    work: Callable[[list[Pixels]], Sequence[Any]], images: Sequence[Pixels], size: int
 ) -> list[Any]:
     """Return what `work` gives for the images, so many at a time."""
     batches = (list(images[i : i + size]) for i in range(0, len(images), size))

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from autolabel import registry
 from autolabel.models.base import Embedder, ImageTextEmbedder, batch_size_of
+from autolabel.ops.arrays import Vectors
 from autolabel.testing.batches import blobs, in_batches, orders, photos
 from autolabel.testing.expect import expect
 
@@ -38,7 +38,7 @@ def check_embedder(model: str | Path, task: str = "image-text", device: str = "c
             check_texts(cast(ImageTextEmbedder, embedder))
 
 
-def as_promised(vectors: npt.NDArray[np.float32], count: int, embedder: Embedder) -> None:
+def as_promised(vectors: Vectors, count: int, embedder: Embedder) -> None:
     """Check so many vectors.
 
     Raises:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
+from autolabel.ops.arrays import Bools
 from autolabel.ops.masks import decode
 
 
@@ -26,7 +24,7 @@ def expect(promise: object, what_is_wrong: str) -> None:
         raise ContractError(what_is_wrong)
 
 
-def drawn(masks: Sequence[bytes], height: int, width: int) -> npt.NDArray[np.bool_]:
+def drawn(masks: Sequence[bytes], height: int, width: int) -> Bools:
     """Return masks as pixels, bool (n, height, width).
 
     Raises:

@@ -10,14 +10,15 @@ import numpy.typing as npt
 
 from autolabel import registry
 from autolabel.models.base import Segmented, Segmenter
+from autolabel.ops.arrays import Pixels
 from autolabel.ops.masks import areas
-from autolabel.testing.batches import SCORES_WITHIN, Photo, blobs, orders, photos
+from autolabel.testing.batches import SCORES_WITHIN, blobs, orders, photos
 from autolabel.testing.expect import drawn, expect
 
 BOXES = np.array([[4, 4, 30, 40], [50, 10.5, 90, 60], [0, 0, 96, 64], [10, 50, 18, 60]], np.float32)
 
 
-def photo() -> Photo:
+def photo() -> Pixels:
     """Return a photo of 96 × 64 pixels that `BOXES` lie in."""
     return blobs(96, 64, rows=6, columns=8)
 
@@ -40,7 +41,7 @@ def check_segmenter(model: str | Path, device: str = "cpu") -> None:
 
 
 def segment(
-    segmenter: Segmenter, image: Photo, boxes: npt.ArrayLike, *, multimask: bool = True
+    segmenter: Segmenter, image: Pixels, boxes: npt.ArrayLike, *, multimask: bool = True
 ) -> Segmented:
     """Return the masks of boxes, checked.
 
@@ -100,7 +101,7 @@ def a_photo_alone(segmenter: Segmenter) -> None:
 
 
 def odd_sizes(segmenter: Segmenter) -> None:
-    """Photos of one pixel, panoramas, grey ones, and a box around all of a photo."""
+    """Pixelss of one pixel, panoramas, grey ones, and a box around all of a photo."""
     for width, height in [(1, 1), (10, 200), (200, 10), (2, 3)]:
         boxes = np.array([[0, 0, width, height], [0, 0, width / 2, height]])
         segment(segmenter, blobs(width, height), boxes)
