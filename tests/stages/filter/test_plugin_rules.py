@@ -14,6 +14,7 @@ from autolabel.config import EngineConfig, FilterConfig, build
 from autolabel.errors import UsageError
 from autolabel.stages.filter import active, filter_labels
 from autolabel.stages.history import options_of
+from autolabel.stages.table import STAGES
 from autolabel.store import Manifest, Workspace, bound_to
 from autolabel.testing import check_rule
 from autolabel.types import Objects
@@ -113,6 +114,8 @@ def test_the_layer_is_bound_to_the_value_and_the_package(workspace: Workspace, r
     layer = filter_labels(workspace, config, EngineConfig()).layer
     assert layer.manifest.settings["plugin_rule"] == {"crowded": 2}
     assert options_of(layer.manifest) == config  # as it is run on hand-labelled photos
+    asked = STAGES["filter"].bound(workspace, config)  # as `run --dry-run` asks
+    assert not layer.manifest.changes_to(replace(asked, source=layer.manifest.source))
     again = run("filter", workspace.path, "--plugin-rule", "crowded=2")
     assert "nothing to do" in again.err
     assert run("filter", workspace.path, "--plugin-rule", "crowded=3").status == 1
