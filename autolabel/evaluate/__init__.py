@@ -27,6 +27,7 @@ def evaluate(
     report: Reporter = silent,
     *,
     newest: str | None = None,
+    reference: GroundTruth | None = None,
     say: Say = quiet,
 ) -> Evaluation:
     """Measure the teacher's boxes, the labels and the students on the same hand-labelled photos.
@@ -42,6 +43,7 @@ def evaluate(
         engine: how models run.
         report: called when work begins.
         newest: the layer of labels to measure beside the raw boxes; the newest by default.
+        reference: the other hand labels that `config` names, where they were read already.
         say: called with a line for people.
 
     Returns:
@@ -53,7 +55,7 @@ def evaluate(
     """
     if truth.repeated:
         say(f"evaluate: {truth.repeated} of the hand-labelled images are listed again: once counts")
-    request = Request(workspace, config, engine, report, say, newest)
+    request = Request(workspace, config, engine, report, say, newest, reference)
     entries = find_entries(request, truth)
     key = kept.key_of(entries, config, engine)
     result = kept.read(workspace, key)

@@ -42,6 +42,7 @@ class Request:
         report: called when work begins.
         say: called with a line for people.
         newest: the layer of labels to measure beside the raw boxes; the newest if None.
+        reference: the hand labels of `--reference`, where they were read already.
     """
 
     workspace: Workspace
@@ -50,6 +51,7 @@ class Request:
     report: Reporter
     say: Say
     newest: str | None = None
+    reference: GroundTruth | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def find_entries(request: Request, truth: GroundTruth) -> Entries:
     labels = (workspace.require(name) if name else workspace.newest(label_layers())).snapshot()
     ontology_of(labels)  # a layer without labels has nothing to measure
     students = find_students(workspace, config, request.say)
-    hand = _hand_labels(config, truth, students)
+    hand = _hand_labels(request, truth, students)
     home, notes = workspace, _notes_about(students, request)
     if _needs_replay(workspace, labels, truth, config):
         photos = [image.path for image in truth.records if image.path is not None]
@@ -169,13 +171,14 @@ def _needs_replay(
 
 
 def _hand_labels(
-    config: EvaluateConfig, truth: GroundTruth, students: Sequence[TrainedStudent]
+    request: Request, truth: GroundTruth, students: Sequence[TrainedStudent]
 ) -> GroundTruth | None:
-    """Read those of `--reference`, if they are asked for.
+    """Return those of `--reference`, if they are asked for.
 
     Raises:
         AutolabelError: there is no student, or `--class-map` names what is in neither set.
     """
+    config = request.config
     if config.reference is None:
         return None
     if not students:
@@ -183,7 +186,7 @@ def _hand_labels(
             "--reference needs a student to compare with",
             hint="run autolabel train first, or name a student with --student",
         )
-    hand = read_hand_labels(Path(config.reference))
+    hand = request.reference or read_hand_labels(Path(config.reference))
     names = tuple(dict.fromkeys((*truth.names, *hand.names)))
     unknown = [name for name in config.class_map if name not in names]
     if unknown:  # of a single set, reading its classes says so

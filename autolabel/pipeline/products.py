@@ -69,6 +69,7 @@ def evaluate_labels(
     engine: EngineConfig,
     *,
     truth: GroundTruth | None = None,
+    reference: GroundTruth | None = None,
     newest: str | None = None,
     allow_unfinished: bool = False,
     report: Reporter = silent,
@@ -80,7 +81,7 @@ def evaluate_labels(
         workspace: has labels.
         config: the hand labels, and what to measure.
         engine: how models run.
-        truth: the hand labels that `config` names, where they were read already.
+        truth, reference: the hand labels that `config` names, where they were read already.
         newest: the layer to measure where `config` names none; the newest by default.
         allow_unfinished: whether labels that are unfinished or stale will do.
         report: called when work begins.
@@ -95,7 +96,9 @@ def evaluate_labels(
         workspace, config.layer or newest,
         allow_unfinished=allow_unfinished, flag="--layer", say=say,
     )  # fmt: skip
-    result = evaluate(workspace, truth, config, engine, report, newest=newest, say=say)
+    result = evaluate(
+        workspace, truth, config, engine, report, newest=newest, reference=reference, say=say
+    )
     return result, labels
 
 

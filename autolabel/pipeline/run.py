@@ -153,7 +153,8 @@ class _Run:
         assert self.config.evaluate is not None  # it is among the steps
         return evaluate_labels(
             self.workspace, self.config.evaluate, self.config.engine,
-            truth=self.hand.truth, newest=self.newest, report=self.report, say=self.say,
+            truth=self.hand.truth, reference=self.hand.reference, newest=self.newest,
+            report=self.report, say=self.say,
         )[0]  # fmt: skip
 
     def _report(self) -> ReportStep:
