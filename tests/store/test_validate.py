@@ -121,11 +121,11 @@ def test_a_photo_outside_of_the_root_is_not_opened(
 
 
 def test_what_ingest_was_given_beside_the_root_is_opened_here_alone(
-    run: Run, workspace: Path, tmp_path: Path, detector: Path
+    run: Run, workspace: Path, tmp_path: Path, random_detector: Path
 ) -> None:
     other = tmp_path / "other"
     make_photos(other, 5)
-    look = ("--model", detector, "--prompt", "red blood cell")
+    look = ("--model", random_detector, "--prompt", "cat")
     assert run("ingest", other, "-w", workspace).status == 0
     copy = tmp_path / "copy"
     shutil.copytree(workspace, copy)  # as when it comes from somebody else
