@@ -52,7 +52,8 @@ class Watch:
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event not in CHANGES:
             return
-        paths = [os.fsdecode(a) for a in arguments if isinstance(a, str | bytes | os.PathLike)]
+        named = arguments[:1] if event == "open" else arguments  # what follows is a mode
+        paths = [os.fsdecode(a) for a in named if isinstance(a, str | bytes | os.PathLike)]
         if not any(f"{path}/".startswith(f"{self.folder}/") for path in paths):
             return
         if CHANGES[event](paths[-1], arguments):
@@ -81,7 +82,7 @@ CHANGES: dict[str, Callable[[str, tuple[Any, ...]], bool]] = {
     "os.rename": _always,
     "os.link": _always,
     "os.truncate": _always,
-    "os.mkdir": lambda path, _: not os.path.lexists(path),
+    "os.mkdir": lambda path, _: Path(path).parent.is_dir() and not os.path.lexists(path),
     "os.remove": _is_there,
     "os.rmdir": _is_there,
 }
@@ -134,11 +135,16 @@ def tear(watch: Watch) -> None:
 
 
 def covering(changes: Sequence[tuple[str, str]]) -> list[int]:
-    """Numbers of changes: the first and the last of each kind, whatever its shard."""
+    """Numbers of changes: the first and the last of each kind, whatever its shard or embedder.
+
+    Of what is torn, the first: the next change finds it whole.
+    """
     kinds: dict[tuple[str, str], list[int]] = {}
     for number, (event, path) in enumerate(changes, 1):
-        kinds.setdefault((event, re.sub(r"\d+", "#", path)), []).append(number)
-    return sorted({n for same in kinds.values() for n in (same[0], same[-1])})
+        kind = event, re.sub(r"\d+|(?<=/embed/)\w+", "#", path)
+        same = kinds.setdefault(kind, [number])
+        kinds[kind] = same if event == "os.fsync" else [same[0], number]
+    return sorted({number for same in kinds.values() for number in same})
 
 
 # -- commands in processes of their own ------------------------------------------------------------
@@ -146,6 +152,8 @@ def covering(changes: Sequence[tuple[str, str]]) -> list[int]:
 
 def serve() -> None:
     """Run commands, each in a fork; the first ones, that are to warm it up, in this process."""
+    import typer.main
+
     import autolabel.cli
     import autolabel.models.grounding_dino
     import autolabel.models.image_only
@@ -153,7 +161,9 @@ def serve() -> None:
     import autolabel.models.sam  # noqa: F401
     from autolabel import registry
 
-    registry.load = cache(registry.load)  # forks have the models that the first commands loaded
+    # Forks have the models that the first commands loaded, and the commands.
+    registry.load = cache(registry.load)
+    typer.main.get_command = cache(typer.main.get_command)
     answers, null = os.fdopen(os.dup(1), "w"), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
 

@@ -35,7 +35,7 @@ OVERWRITES = {"detect again": "detect", "filter again": "filter"}
 
 @dataclass(frozen=True)
 class Bench:
-    """Commands on a few photos, three shards of them, and how a workspace looks after each."""
+    """Commands on a few photos, two shards of them, and how a workspace looks after each."""
 
     zygote: Zygote
     folder: Path
@@ -87,7 +87,7 @@ def bench(
     folder = tmp_path_factory.mktemp("bench")
     save_random_clip(folder / "clip")
     save_random_dinov2(folder / "dinov2")
-    make_photos(folder / "photos", 6)
+    make_photos(folder / "photos", 4)
     return Bench(zygote, folder, random_detector, random_segmenter)
 
 
@@ -143,7 +143,8 @@ def test_a_kill_at_any_change(bench: Bench, tmp_path: Path, name: str, every: bo
         check_what_is_left(name, left, before, whole)
         assert name != "report" or published(workspace) in ({}, published(expected)), seen
         invisible += len(left) < len(before)
-        if name in OVERWRITES or every:  # once more, while it makes good what the first left
+        if every or (name in OVERWRITES and at % 2):
+            # Once more, while it makes good what the first left.
             again = bench.zygote.kill_at(command, workspace, 1 + 7 * at % len(changes))
             assert again in (-9, 0), seen  # or it has less to do than that
             check_visible_files(workspace)
