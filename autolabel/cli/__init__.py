@@ -66,7 +66,7 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _worded(error: Exception) -> tuple[str, str]:
-    """A usage error of the command line as message and hint."""
+    """Return a usage error of the command line as message and hint."""
     context = getattr(error, "ctx", None)
     message = getattr(error, "format_message", lambda: str(error))()
     possible = getattr(error, "possibilities", None)

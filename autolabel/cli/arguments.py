@@ -12,19 +12,19 @@ from autolabel.errors import UsageError
 
 
 def example(command: str) -> str:
-    """What stands below a command's help."""
+    """Say what stands below a command's help."""
     return f"Example: `autolabel {command}`"
 
 
 def typed(text: str) -> str:
-    """A path as it is typed; an empty one, as of an unset variable, is not the current folder."""
+    """Return a path as it is typed; an empty one, as of an unset variable, is refused."""
     if not text.strip():
         raise UsageError("a path is empty", hint="name a folder; . is the one that you are in")
     return text
 
 
 def typed_path(text: str | Path) -> Path:
-    """The same as a path."""
+    """Return the same as a path."""
     return Path(typed(str(text)))
 
 

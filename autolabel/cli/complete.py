@@ -25,7 +25,7 @@ def choices(names: Callable[[], Sequence[str]]) -> Offer:
 
 
 def models(task: str | None = None) -> Offer:
-    """Registered names, of one task or of all."""
+    """Offer registered names, of one task or of all."""
 
     def offer(ctx: typer.Context, incomplete: str) -> list[str]:
         from autolabel.registry import registered
@@ -37,19 +37,19 @@ def models(task: str | None = None) -> Offer:
 
 
 def layers(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The layers of the workspace that is named before."""
+    """Offer the layers of the workspace that is named before."""
     found = _named_in(ctx, "*/manifest.json") + _named_in(ctx, "embed/*/manifest.json")
     return [name for name in found if name.startswith(incomplete)]
 
 
 def students(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The students of the workspace that is named before."""
+    """Offer the students of the workspace that is named before."""
     names = [Path(name).name for name in _named_in(ctx, "train/*/run.json")]
     return [name for name in names if name.startswith(incomplete)]
 
 
 def classes(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The classes of the workspace that is named before."""
+    """Offer the classes of the workspace that is named before."""
     from autolabel.config.base import read_yaml
     from autolabel.ontology import Ontology
 
@@ -63,7 +63,7 @@ def classes(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def class_values(ctx: typer.Context, incomplete: str) -> list[str]:
-    """``CLASS=``, for a value by class."""
+    """Offer ``CLASS=``, for a value by class."""
     return [f"{name}=" for name in classes(ctx, incomplete)]
 
 
@@ -102,7 +102,7 @@ for _name in STAGES.built_in:
 
 
 def offer_for(model: type[Config], name: str) -> Offer | None:
-    """What is offered for a field that is not a fixed choice."""
+    """Return what is offered for a field that is not a fixed choice."""
     return layers if name in ("layer", "from_layer") else OFFERS.get((model, name))
 
 

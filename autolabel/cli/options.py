@@ -58,7 +58,7 @@ def _model(annotation: Any) -> tuple[type[Config] | None, frozenset[str]]:
 
 
 def flag_name(model: type[Config], name: str) -> str:
-    """``box_threshold`` -> ``--box-threshold``; a field's alias comes first."""
+    """Turn ``box_threshold`` into ``--box-threshold``; a field's alias comes first."""
     return "--" + (model.model_fields[name].alias or name).replace("_", "-")
 
 
@@ -83,7 +83,7 @@ def _flag(model: type[Config], name: str) -> inspect.Parameter:
 
 
 def _panel(model: type[Config], name: str) -> str | None:
-    """The group of options in which help shows a field."""
+    """Return the group of options in which help shows a field."""
     if model is EngineConfig:
         return "How it runs"
     names = list(model.model_fields)
@@ -99,7 +99,7 @@ def _offer(model: type[Config], name: str) -> Offer | None:
 
 
 def _kind(field: FieldInfo) -> tuple[Any, str | None]:
-    """The type that the command line parses, and how help shows a value.
+    """Return the type that the command line parses, and how help shows a value.
 
     Bounds are left to the model, which states them once for flags and files.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def needed(path: Path | None) -> Workspace:
-    """The workspace that is named, which need not be there."""
+    """Return the workspace that is named, which need not be there."""
     from autolabel.store import Workspace
 
     if path is None:
@@ -22,7 +22,7 @@ def needed(path: Path | None) -> Workspace:
 
 
 def existing(path: Path) -> Workspace:
-    """A workspace that is there; files in it that are not ours are said."""
+    """Return a workspace that is there; files in it that are not ours are said."""
     from autolabel.store import Workspace
 
     workspace = Workspace(path)
@@ -37,7 +37,7 @@ def existing(path: Path) -> Workspace:
 
 
 def source_or_workspace(source: list[str], workspace: Path | None) -> Workspace:
-    """The workspace that is given in the place of photos, or the one that they go into."""
+    """Return the workspace that is given in place of photos, or the one that they go into."""
     from autolabel.store import Workspace
 
     first = Workspace(Path(source[0]))

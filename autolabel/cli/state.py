@@ -15,7 +15,7 @@ from autolabel.store import LayerState, Workspace
 
 
 def status_of(workspace: Workspace, *, errors: bool = False) -> dict[str, Any]:
-    """The state of every layer, student and export, as JSON values.
+    """Return the state of every layer, student and export, as JSON values.
 
     Args:
         workspace: to look at.
@@ -39,12 +39,12 @@ def status_of(workspace: Workspace, *, errors: bool = False) -> dict[str, Any]:
 
 
 def layers_of(workspace: Workspace) -> dict[str, Any]:
-    """The state of every layer, as JSON values."""
+    """Return the state of every layer, as JSON values."""
     return {state.layer.name: _state(state) for state in workspace.states()}
 
 
 def state_of_layer(workspace: Workspace, name: str) -> dict[str, Any]:
-    """The state of one layer, as JSON values; only those that it comes from are looked at."""
+    """Return the state of one layer, as JSON values; its sources alone are looked at."""
     return _state(workspace.state(name))
 
 
@@ -106,7 +106,7 @@ def finished(stage: str, done: StageResult, workspace: Workspace) -> None:
 
 
 def models_known() -> list[dict[str, Any]]:
-    """Every registered model: what it is, and what of it is on this machine."""
+    """List every registered model: what it is, and what of it is on this machine."""
     from autolabel import registry
     from autolabel.registry import hub_cache
 

@@ -18,11 +18,11 @@ class Stage(Protocol):
     """Maps records to records: same images, same order."""
 
     def wants(self, record: Record) -> bool:
-        """Whether the stage works on this record; the others pass through untouched."""
+        """Say whether the stage works on this record; the others pass through untouched."""
         ...
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
-        """The work itself, on a batch of records; with their pixels where the stage needs them."""
+        """Do the work, on a batch of records; with their pixels where the stage needs them."""
         ...
 
 
@@ -31,7 +31,7 @@ class Preparing(Protocol):
     """A stage with work for the CPU that can be done ahead, record by record."""
 
     def prepare(self, record: Record) -> Record:
-        """Do that work; called from many threads. What it returns holds on to no pixels in vain.
+        """Do that work; called from many threads. What it returns keeps no pixels in vain.
 
         An exception becomes the record's error.
         """
@@ -43,7 +43,7 @@ class Sorted(Protocol):
     """A stage whose model does not take every two images in one pass."""
 
     def batch_key(self, record: Record) -> Hashable:
-        """Equal for records that go through the model together; known before their pixels are."""
+        """Return what is equal for records of one pass; known before their pixels are."""
         ...
 
 
@@ -59,7 +59,7 @@ UNTOLD = 8
 
 
 def batch_size_of(stage: object, asked: int) -> int:
-    """Records of one call of a stage; 0 asks for what suits the stage.
+    """Return the records of one call of a stage; 0 asks for what suits the stage.
 
     >>> batch_size_of(object(), 0), batch_size_of(object(), 3)
     (8, 3)

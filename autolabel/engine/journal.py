@@ -58,7 +58,7 @@ class Journal:
         self._written: float | None = None  # when, by a clock that is never set back
 
     def read(self) -> dict[int, Record]:
-        """Row -> result, of what an earlier run finished; nothing where that cannot be used."""
+        """Return row -> result of what an earlier run finished; nothing where it cannot be used."""
         found: dict[int, Record] = {}
         try:
             with self._opened() as file:
@@ -106,7 +106,7 @@ class Journal:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """The shard is there."""
+        """Take the file away: the shard is there."""
         self._waiting = {}
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
@@ -127,7 +127,7 @@ class Journal:
             self._whole = file.tell()
 
     def _opened(self) -> BinaryIO:
-        """The file, if it is one of its own and not a link, a pipe or the like."""
+        """Open the file, if it is one of its own and not a link, a pipe or the like."""
         if not stat.S_ISREG(self.path.lstat().st_mode):
             raise OSError(f"{self.path} is not a file")
         return self.path.open("rb")
@@ -161,7 +161,7 @@ def clear(layer: Layer) -> None:
 
 
 def _made_from(layer: Layer, task: Task, records: Sequence[Record], stage: Stage) -> bytes:
-    """What a journal must be of, to be used for a shard."""
+    """Return what a journal must be of, to be used for a shard."""
     stamp = stage.stamp if isinstance(stage, Stamped) else lambda record: ()
     images = [[record.image_id, record.uri, *stamp(record)] for record in records]
     made_from = [layer.manifest.binding(), task.source_digest, images]
@@ -173,7 +173,7 @@ def _framed(part: bytes) -> bytes:
 
 
 def _parts(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """The sound parts of a journal, and where each ends."""
+    """Read the sound parts of a journal, and where each ends."""
     while len(head := file.read(_FRAME.size)) == _FRAME.size:
         length, checksum = _FRAME.unpack(head)
         if length > LARGEST:

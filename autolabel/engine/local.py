@@ -115,7 +115,7 @@ def raise_failures(layer: Layer, tasks: Sequence[Task], progress: Progress) -> N
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Count the processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -124,7 +124,7 @@ def cores() -> int:
 def _batches(
     tasks: Iterable[Task], stage: Stage, layer: Layer, progress: Progress, size: int
 ) -> Iterator[Batch]:
-    """The batches of every shard, without the rows that an earlier run finished.
+    """Make the batches of every shard, without the rows that an earlier run finished.
 
     A shard of which nothing is left to do gives one batch without rows.
     """
@@ -151,7 +151,7 @@ def _batches(
 def _plan(
     stage: Stage, records: Sequence[Record], wanted: Sequence[int], size: int
 ) -> list[list[int]]:
-    """Rows in batches of at most `size`, each of one key where the stage has keys."""
+    """Return rows in batches of at most `size`, each of one key where the stage has keys."""
     key = stage.batch_key if isinstance(stage, Sorted) else lambda record: None
     alike: dict[Hashable, list[int]] = defaultdict(list)
     for row in wanted:

@@ -146,7 +146,7 @@ def _add(progress: Progress, task: Task, outcome: _Outcome) -> None:
 
 
 def _actors(available: dict[str, float], tasks: int) -> tuple[int, dict[str, float]]:
-    """How many actors, and what each takes: a GPU each, else some cores each."""
+    """Return how many actors, and what each takes: a GPU each, else some cores each."""
     gpus, cores = int(available.get("GPU", 0)), int(available.get("CPU", 1))
     if gpus:
         return min(gpus, tasks), {"num_gpus": 1, "num_cpus": max(1, cores // gpus)}
@@ -156,7 +156,7 @@ def _actors(available: dict[str, float], tasks: int) -> tuple[int, dict[str, flo
 
 @contextmanager
 def _cluster() -> Iterator[Any]:
-    """A ray that is connected, and let go afterwards if it was not before."""
+    """Connect to ray, and let it go afterwards if it was not connected before."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:

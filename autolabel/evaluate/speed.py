@@ -54,7 +54,7 @@ def time_all(
     *,
     most: int,
 ) -> tuple[Speed, float | None] | None:
-    """The speed of the teacher pipeline that made `labels`, and of each student.
+    """Time the teacher pipeline that made `labels`, and each student.
 
     Args:
         home: the workspace with the photos, `labels` and the layers that they were made from.
@@ -141,13 +141,13 @@ def _machine(engine: EngineConfig) -> dict[str, Any]:
 
 
 def _sizes(images: Sequence[Any]) -> list[list[int]]:
-    """Width and height of the image of fewest and of most pixels; one where they are alike."""
+    """Return width and height of the smallest and the largest image; one where they are alike."""
     sizes = sorted({(i.shape[0] * i.shape[1], i.shape[1], i.shape[0]) for i in images})
     return [list(size[1:]) for size in dict.fromkeys((sizes[0], sizes[-1]))]
 
 
 def device_name(name: str) -> str:
-    """What `auto` means here; any other device by its own name."""
+    """Return what `auto` means here; any other device by its own name."""
     if name != "auto":
         return name
     from autolabel.models.device import resolve
@@ -163,7 +163,7 @@ def _photos(home: Workspace, root: Path, wanted: set[str], most: int) -> list[Re
 def _stages(
     labels: Layer, photos: Sequence[Record], device: str
 ) -> Iterator[tuple[str, Stage, Sequence[Record]]]:
-    """Each stage that runs a model, with the records that it worked on; one is loaded at a time."""
+    """Make each stage that runs a model, with the records that it worked on, one at a time."""
     ontology = ontology_of(labels)
     for manifest in reversed(manifests_of(labels)):
         entry = STAGES.get(manifest.stage)
@@ -179,7 +179,7 @@ def _stages(
 
 
 def _joined(source: Layer, photos: Sequence[Record]) -> list[Record]:
-    """The photos with the objects that `source` has in them."""
+    """Return the photos with the objects that `source` has in them."""
     ids = {record.image_id for record in photos}
     known = {r.image_id: r.objects for r in source.records() if r.image_id in ids}
     return [replace(r, objects=known[r.image_id]) for r in photos if r.image_id in known]

@@ -182,7 +182,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _is_absent(name: str) -> bool:
-    """Whether a model would have to be fetched."""
+    """Say whether a model would have to be fetched."""
     if Path(name).expanduser().exists():
         return False
     return hub_cache.cached(registry.hub_id_of(name)) is None

@@ -46,7 +46,7 @@ def plan(
     hand: HandLabels,
     missing: Sequence[str] = (),
 ) -> list[Planned]:
-    """What `run` would do.
+    """Say what `run` would do.
 
     Args:
         config: the pipeline; `autolabel.pipeline.checks.check` has found nothing wrong with it.
@@ -164,7 +164,7 @@ class _Plan:
     def _product(
         self, step: str, layer: str | None, there: bool, is_current: Callable[..., bool]
     ) -> Planned:
-        """A step whose result is not a layer; `there` is whether something was made before."""
+        """Plan a step whose result is not a layer; `there` is whether something was made before."""
         name = layer or self.last
         if name in self.changed:
             return Planned(step, None, f"{name}/ changes")
@@ -190,13 +190,13 @@ def _reported(one: ReportConfig, workspace: Workspace, layer: Layer, ontology: O
 
 
 def _problems(workspace: Workspace, layer: Layer) -> list[str]:
-    """That it is stale or unfinished, in words."""
+    """Say that it is stale or unfinished."""
     problem = workspace.state(layer.name).problem()
     return [problem] if problem else []
 
 
 def _rows_to_do(workspace: Workspace, layer: Layer) -> int:
-    """How many images lie in shards that are to be done."""
+    """Count the images in shards that are to be done."""
     state = workspace.state(layer.name)
     source = workspace.layer(state.source or "")
     there = set(source.shards())

@@ -57,23 +57,23 @@ class Detect:
         self.batch_size = batch_size_of(self.detector)
 
     def wants(self, record: Record) -> bool:
-        """Images that can be read and belong to the pool."""
+        """Want images that can be read and belong to the pool."""
         return record.usable
 
     def batch_key(self, record: Record) -> Hashable:
-        """The size of the model's input, where that follows the shape of the image."""
+        """Return the size of the model's input, where that follows the shape of the image."""
         if isinstance(self.detector, Batching):
             return self.detector.input_size(record.width, record.height)
         return None
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
-        """Records with the boxes that pass, best first."""
+        """Return records with the boxes that pass, best first."""
         images = [record.image() for record in batch]
         found = labels_in(images, self.detector, self.ontology, self.config)
         return [replace(r, objects=o) for r, o in zip(batch, found, strict=True)]
 
     def highest(self, record: Record) -> dict[str, float]:
-        """Class -> its highest score in a record with its pixels, whatever the thresholds."""
+        """Return class -> highest score in a record with its pixels, whatever the thresholds."""
         (found,) = self.detector.detect([record.image()], self.ontology, 0.0)
         best: dict[str, float] = {}
         for label, score in zip(found.label, found.score.tolist(), strict=True):
@@ -103,7 +103,7 @@ def labels_in(
 def select(
     found: Objects, thresholds: Mapping[str, float], nms_iou: float, width: int, height: int
 ) -> Objects:
-    """The boxes that become labels, best first; equal scores in the order of their boxes.
+    """Choose the boxes that become labels, best first; equal scores in the order of their boxes.
 
     So the order in which a model lists its boxes decides nothing. Boxes are clipped to the image
     and those without area go. Then the thresholds; then negative prompts take the boxes that they

@@ -50,7 +50,7 @@ class StageRun:
 
 
 def stage_runs(workspace: Workspace, newest: Layer) -> list[StageRun]:
-    """The stages that `newest` came through, first to last."""
+    """Return the stages that `newest` came through, first to last."""
     made = reversed(workspace.ancestry(newest))
     return [_run(layer, m) for layer in made if (m := layer.manifest).stage in STAGES]
 
@@ -88,7 +88,7 @@ def _run(layer: Layer, manifest: Manifest) -> StageRun:
 
 
 def changed_settings(options: type[Config], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the settings that are options and not at their default."""
+    """Return those of the settings that are options and not at their default."""
     known = options.model_fields
     return {k: v for k, v in settings.items() if k in known and v != _default(known[k])}
 
@@ -98,7 +98,7 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _models(manifest: Manifest) -> Iterator[Model]:
-    """A stage with one model records its name and revision; the filter, both for each role."""
+    """List the models: a stage records one, with name and revision, or one for each role."""
     model = manifest.model or {}
     if "name" in model:
         model = {manifest.stage: f"{model['name']} {model.get('revision', '')}"}
@@ -109,13 +109,13 @@ def _models(manifest: Manifest) -> Iterator[Model]:
 
 
 def commands(workspace: Workspace, newest: Layer) -> list[str]:
-    """The commands that make the same layers again."""
+    """Return the commands that make the same layers again."""
     made = [layer for layer in workspace.ancestry(newest) if layer.manifest.stage in STAGES]
     return [command(workspace, layer) for layer in reversed(made)]
 
 
 def finishing(workspace: Workspace, layer: Layer) -> str:
-    """The commands that bring a layer and what it was made from up to date, as typed in a shell."""
+    """Return the commands that bring a layer and what it was made from up to date, for a shell."""
     left = [one for one in reversed(workspace.ancestry(layer))
             if not workspace.state(one.name).complete]  # fmt: skip
     made = [one for one in left if one.manifest.stage in STAGES]
@@ -125,7 +125,7 @@ def finishing(workspace: Workspace, layer: Layer) -> str:
 
 
 def command(workspace: Workspace, layer: Layer) -> str:
-    """The command that makes a layer again, or goes on with it where it was stopped."""
+    """Return the command that makes a layer again, or goes on with it where it was stopped."""
     home = str(workspace.path)
     if not layer.exists:
         return shlex.join(["autolabel", "ingest", *_sources(workspace), "--workspace", home])
@@ -161,7 +161,7 @@ def _usual_source(workspace: Workspace, stage: str) -> str:
 
 
 def _prompts(workspace: Workspace, ontology: Any) -> list[str]:
-    """The file that the workspace keeps, or where that is another one, what is looked for."""
+    """Name the file that the workspace keeps, or where that is another one, what is looked for."""
     file = workspace.path / "ontology.yaml"
     try:
         if reading.read_yaml(file) == ontology or not ontology:
@@ -176,7 +176,7 @@ def _prompts(workspace: Workspace, ontology: Any) -> list[str]:
 
 
 def train_command(workspace: Workspace, settings: Mapping[str, Any]) -> str:
-    """The command that trains a student again."""
+    """Return the command that trains a student again."""
     words = ["autolabel", "train", str(workspace.path)]
     for name, value in changed_settings(TrainConfig, settings).items():
         words += _flags(TrainConfig.model_fields[name].alias or name, value)
@@ -184,7 +184,7 @@ def train_command(workspace: Workspace, settings: Mapping[str, Any]) -> str:
 
 
 def _flags(name: str, value: Any) -> list[str]:
-    """``--name value``, once for each entry of a list or a mapping."""
+    """Spell ``--name value``, once for each entry of a list or a mapping."""
     flag = "--" + name.replace("_", "-")
     if isinstance(value, bool):
         return [flag if value else f"--no-{name.replace('_', '-')}"]
@@ -196,7 +196,7 @@ def _flags(name: str, value: Any) -> list[str]:
 
 
 def ontology_of(layer: Layer) -> Ontology:
-    """The ontology that a layer's labels come from, by way of the layers that it was made from.
+    """Return the ontology of a layer's labels, by way of the layers that it was made from.
 
     Raises:
         AutolabelError: the layer has no labels.
@@ -213,7 +213,7 @@ def ontology_of(layer: Layer) -> Ontology:
 
 
 def manifests_of(layer: Layer) -> list[Manifest]:
-    """The manifests of a layer and of those that it was made from, the newest first."""
+    """Return the manifests of a layer and of those that it was made from, the newest first."""
     made_by: list[Manifest] = []
     source: str | None = layer.name
     while source is not None:
@@ -252,7 +252,7 @@ def options_of(manifest: Manifest) -> Config:
 
 
 def _revision(manifest: Manifest, option: str) -> str:
-    """The revision of the model that an option named; empty where it named none."""
+    """Return the revision of the model that an option named; empty where it named none."""
     model = manifest.model or {}
     if "name" in model:
         return model.get("revision", "")

@@ -46,7 +46,7 @@ def ingest(
     inherit: bool = False,
     report: Reporter = silent,
 ) -> IngestResult:
-    """Files and folders to the layers `scan` (each file by itself) and `images` (repeats marked).
+    """Turn files and folders into the layers `scan` (each by itself) and `images` (repeats marked).
 
     Args:
         workspace: made where it does not exist.
@@ -99,7 +99,7 @@ def _mark(
     overwrite: bool,
     report: Reporter,
 ) -> tuple[Layer, int, int]:
-    """The layer `images`, and how many photos are held out and how many are near those."""
+    """Return the layer `images`, and how many photos are held out and how many near those."""
     held_out, asked = marking(config)
     asked = replace(asked, source_root=scan.manifest.source_root)
     manifest = bound_to(asked, scan)

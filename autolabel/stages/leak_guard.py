@@ -48,7 +48,7 @@ class HeldOutFiles:
 
 
 def content_key(paths: Iterable[Path]) -> str:
-    """Equal for files of equal bytes, whatever their names and order."""
+    """Return what is equal for files of equal bytes, whatever their names and order."""
     return hashlib.sha256("\n".join(sorted(map(_content, paths))).encode()).hexdigest()
 
 
@@ -63,7 +63,7 @@ def _content(path: Path) -> str:
 
 @lru_cache(maxsize=100_000)
 def _content_of(path: Path, stamp: tuple[int, ...]) -> str:
-    """The id of a file's bytes, read once: checks, ingest and training all ask for it."""
+    """Return the id of a file's bytes, read once: checks, ingest and training all ask for it."""
     return content_id(read_bytes(path))
 
 
@@ -105,7 +105,7 @@ def _as_leaks(report: Reporter) -> Reporter:
 
 
 def marks(layer: Layer, near_duplicates: str) -> dict[tuple[str, str], Mark]:
-    """What `look` found, as marks; the key is (uri, image_id).
+    """Return what `look` found, as marks; the key is (uri, image_id).
 
     Args:
         layer: from `look`.
@@ -130,7 +130,7 @@ def _is_near(note: str | None) -> bool:
 
 
 def count_near(layer: Layer) -> int:
-    """How many photos are near a held-out one, and no leak."""
+    """Count the photos that are near a held-out one, and no leak."""
     notes: Iterator[str | None] = (
         note for i in layer.shards() for note in layer.table(i, ["note"]).column(0).to_pylist()
     )

@@ -76,7 +76,7 @@ class HeldOutIndex:
         self._own: dict[int, Mask | None] = {}
 
     def find(self, pixels: Pixels, image_id: str = "", hash_hex: str = "") -> Finding | None:
-        """Which held-out photo a picture repeats, if any.
+        """Find the held-out photo that a picture repeats, if any.
 
         Args:
             pixels: RGB (height, width, 3).
@@ -110,7 +110,7 @@ class HeldOutIndex:
         return Finding("near", held, f"{bits} bit{'' if bits == 1 else 's'} of its hash")
 
     def _poses(self, pixels: Pixels, small: Pixels) -> Iterable[_Pose]:
-        """How the picture might lie on held-out photos, the likeliest first."""
+        """Try how the picture might lie on held-out photos, the likeliest first."""
         mine = thumbnail(pixels)
         turns = [np.rot90(mine, -i) for i in range(4)]
         turns += [np.fliplr(turn) for turn in turns]
@@ -142,7 +142,7 @@ class HeldOutIndex:
         return local_features.unpacked(self.photos[held].picture)
 
     def _judged(self, pose: _Pose) -> tuple[float, Finding] | None:
-        """What a pose says, and the share of what both show in which they differ."""
+        """Return what a pose says, and the share of what both show in which they differ."""
         photo, held = self.photos[pose.held], self._picture(pose.held)
         both = overlap.overlap(pose.pixels, held, pose.affine)
         if both.textured < TEXTURED or both.agreement < SAME_SCENE or both.covered < COVERED:
@@ -178,7 +178,7 @@ class HeldOutIndex:
         return bool(1 - (there & seen.differs).sum() / there.sum() >= EXPLAINED)
 
     def _own_of(self, held: int) -> Mask | None:
-        """Where a held-out photo shows what others of its scene do not; None without such."""
+        """Return where a held-out photo shows what others of its scene do not, if any do."""
         if held not in self._own:
             self._own[held] = self._compared_with_siblings(held)
         return self._own[held]
@@ -226,7 +226,7 @@ def _by_hash(photos: Iterable[HeldOutPhoto], near_bits: int) -> NearIndex[HeldOu
 
 
 def _stretch(picture: Pixels, held: Pixels) -> Affine:
-    """The map between pictures of the same view, of whatever sizes."""
+    """Return the map between pictures of the same view, of whatever sizes."""
     by = np.array(held.shape[1::-1]) / np.array(picture.shape[1::-1])
     return np.asarray(np.c_[np.diag(by), (by - 1) / 2])
 
@@ -249,7 +249,7 @@ class FindLeaks:
             self.held_out = HeldOutIndex(list(pool.map(HeldOutPhoto.read, photos)), near_bits)
 
     def wants(self, record: Record) -> bool:
-        """Records that are in use."""
+        """Want records that are in use."""
         return record.usable
 
     def prepare(self, record: Record) -> Record:

@@ -58,7 +58,7 @@ class KnownPhotos:
         self._stamps = stamps if isinstance(stamps, dict) else {}
 
     def is_new(self, path: Path) -> bool:
-        """Whether a file is unknown, or has bytes that its rows do not have."""
+        """Say whether a file is unknown, or has bytes that its rows do not have."""
         uri = to_uri(path, self.root)
         stamp = stamp_of(path)
         when, ids = self.known.get(uri, (_NEVER, set()))

@@ -41,11 +41,11 @@ class Refine:
         self.segmenter: Segmenter = registry.load(models["model"], device)
 
     def wants(self, record: Record) -> bool:
-        """Images with a kept box; the others are neither read nor encoded."""
+        """Want images with a kept box; the others are neither read nor encoded."""
         return record.usable and bool(record.objects.keep.any())
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
-        """The same objects in the same order, those that are kept with masks."""
+        """Return the same objects in the same order, those that are kept with masks."""
         return [
             replace(r, objects=masks_of(r.objects, r.image(), self.segmenter, self.config))
             for r in batch
@@ -78,7 +78,7 @@ def cleaned(
     width: int,
     config: RefineConfig,
 ) -> Segmented:
-    """The masks without overhang, specks and pinholes, as far as the config asks.
+    """Return the masks without overhang, specks and pinholes, as far as the config asks.
 
     One mask is dense at a time.
     """
@@ -94,7 +94,7 @@ def cleaned(
 
 
 def merge(objects: Objects, found: Segmented, height: int, width: int, tighten: bool) -> Objects:
-    """The objects with what was found for those of them that are kept.
+    """Return the objects with what was found for those of them that are kept.
 
     A rejected object keeps its place as it is. An object whose mask is empty is rejected and keeps
     its box.

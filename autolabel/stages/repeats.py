@@ -89,7 +89,7 @@ def _add(index: NearIndex[Record] | None, record: Record, key: Record) -> None:
 
 
 def _near(index: NearIndex[Record] | None, record: Record) -> tuple[Record, str] | None:
-    """The nearest record, and the distance in words."""
+    """Return the nearest record, and the distance in words."""
     found = index.find(record.phash) if index is not None and record.phash is not None else None
     if found is None:
         return None
@@ -142,7 +142,7 @@ class MarkRepeats:
         self.max_aspect = max_aspect
 
     def wants(self, record: Record) -> bool:
-        """Records that could be read."""
+        """Want records that could be read."""
         return record.error is None
 
     def __call__(self, batch: Sequence[Record]) -> list[Record]:

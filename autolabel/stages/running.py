@@ -41,12 +41,12 @@ class StageResult:
 
 
 def silent(stage: str, images: int) -> Progress:
-    """A progress that nobody watches."""
+    """Return a progress that nobody watches."""
     return Progress()
 
 
 def existing_root(workspace: Workspace) -> Path:
-    """The folder of the images.
+    """Return the folder of the images.
 
     Raises:
         AutolabelError: it is not there any more.

@@ -42,7 +42,7 @@ class Scan:
         self.watch = Watch(source_root)
 
     def wants(self, record: Record) -> bool:
-        """Every record."""
+        """Want every record."""
         return True
 
     def prepare(self, record: Record) -> Record:
@@ -60,7 +60,7 @@ class Scan:
         return stamp_of(from_uri(record.uri, self.source_root)) or []
 
     def held_out(self, record: Record) -> list[Record]:
-        """The record of a held-out photo, then seven more that differ in `phash` alone.
+        """Return the record of a held-out photo, then seven more that differ in `phash` alone.
 
         They stand for the photo turned and mirrored, for the holdout of `find_repeats`. A photo
         that cannot be read gives one record, with `error`.
@@ -143,7 +143,7 @@ def _appended(uris: Sequence[str], shard_size: int, have: Collection[int]) -> li
 
 
 def _retold(source: Sequence[str]) -> list[str]:
-    """What was ingested, to say it again; nothing where that cannot be said in a line."""
+    """Say what was ingested, to say it again; nothing where that cannot be said in a line."""
     if "-" in source or len(source) > MOST_RETOLD:
         return []
     return [str(Path(one).resolve()) for one in source]
@@ -156,7 +156,7 @@ def _unread(uris: Iterable[str]) -> list[Record]:
 def outside_workspace(
     workspace: Workspace, source: Sequence[str], found: Sequence[Path]
 ) -> list[Path]:
-    """The images that are not the workspace's own, as exports are where a source holds it.
+    """Return the images that are not the workspace's own, as exports are where a source holds it.
 
     Raises:
         UsageError: the photos themselves lie in the workspace.
@@ -175,7 +175,7 @@ def outside_workspace(
 
 
 def new_photos(workspace: Workspace, config: IngestConfig) -> int:
-    """How many photos `ingest` would read.
+    """Count the photos that `ingest` would read.
 
     Raises:
         AutolabelError: a source is missing.
@@ -188,7 +188,7 @@ def new_photos(workspace: Workspace, config: IngestConfig) -> int:
 
 
 def scanned(paths: Sequence[Path], workers: int = 0) -> list[Record]:
-    """What `Scan.held_out` sees in photos, for `find_repeats`; 0 is one worker for each core."""
+    """Return what `Scan.held_out` sees in photos, for `find_repeats`; 0 is one worker a core."""
     scan = Scan(Path("/"))
     records = [Record("", to_uri(path, Path("/"))) for path in paths]
     with ThreadPoolExecutor(workers or local.cores()) as pool:
