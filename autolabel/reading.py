@@ -69,7 +69,7 @@ def _refuse_unless_regular(mode: int, path: str | os.PathLike[str]) -> None:
 
 
 def read_regular(path: str | os.PathLike[str], largest: int = LARGEST_TEXT) -> bytes:
-    """The bytes of a regular file of at most `largest` bytes.
+    """Return the bytes of a regular file of at most `largest` bytes.
 
     Raises:
         OSError: as `open_regular`, or it is larger; `strerror` says it in words.
@@ -79,7 +79,7 @@ def read_regular(path: str | os.PathLike[str], largest: int = LARGEST_TEXT) -> b
 
 
 def read_open(file: BufferedReader, path: str | os.PathLike[str], largest: int) -> bytes:
-    """The bytes of an open file.
+    """Return the bytes of an open file.
 
     Raises:
         OSError: it cannot be read, or is larger than `largest` bytes.
@@ -94,7 +94,7 @@ def read_open(file: BufferedReader, path: str | os.PathLike[str], largest: int) 
 
 
 def parse_json(data: bytes | str) -> Any:
-    """The value of a JSON text.
+    """Return the value of a JSON text.
 
     Raises:
         ValueError: not JSON, nested too deeply, or a text in it is not Unicode.
@@ -113,7 +113,7 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
-    """The content of a JSON file.
+    """Return the content of a JSON file.
 
     Raises:
         OSError: see `read_regular`.
@@ -145,7 +145,7 @@ def parse_arrays(data: bytes, largest: int) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML text of plain values: no tags that make objects, no endless aliases.
+    """Return the value of a plain YAML text: no tags that make objects, no endless aliases.
 
     Raises:
         ValueError: not YAML, larger than `LARGEST_YAML`, nested too deeply, a value does not fit
@@ -167,7 +167,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file.
+    """Return the content of a YAML file.
 
     Raises:
         OSError: see `read_regular`.
@@ -188,7 +188,7 @@ class _BoundedLoader(yaml.SafeLoader):
         return node
 
     def construct_number(self, node: Any) -> Any:
-        """A number; one of thousands of digits or of 1:1:1:… takes time with its square."""
+        """Return a number; one of thousands of digits or of 1:1:1:… takes time with its square."""
         if len(node.value) > _LONGEST_NUMBER:
             raise ValueError("a number is too long")
         is_int = node.tag.endswith(":int")
@@ -200,7 +200,7 @@ for _tag in ("int", "float"):
 
 
 def _extent(node: yaml.Node, known: dict[int, int]) -> int:
-    """Nodes and characters below a node, aliases written out."""
+    """Count nodes and characters below a node, aliases written out."""
     if isinstance(node, yaml.ScalarNode):
         if _LONE.search(node.value):
             raise ValueError("it holds half a character (a lone surrogate)")

@@ -53,7 +53,7 @@ _UNREAD = (
 
 
 def is_unread(error: str | None) -> bool:
-    """Whether an error is one of reading the file, which may be there again the next time.
+    """Tell whether an error is one of reading the file, which may be there again the next time.
 
     What the bytes themselves decide, as that they are not an image, is not.
 
@@ -142,7 +142,7 @@ class Objects:
 
     @classmethod
     def empty(cls) -> Objects:
-        """No objects: looked at, found nothing."""
+        """Return no objects: looked at, found nothing."""
         return cls.create([], [], np.zeros((0, 4)))
 
     def __len__(self) -> int:
@@ -209,7 +209,7 @@ class Record:
         return self.error is None and self.split == POOL
 
     def image(self) -> npt.NDArray[np.uint8]:
-        """Upright RGB pixels, uint8 (height, width, 3), which the engine read ahead.
+        """Return upright RGB pixels, uint8 (height, width, 3), which the engine read ahead.
 
         Raises:
             ValueError: the pixels were not read.
@@ -219,7 +219,7 @@ class Record:
         return self.pixels
 
     def failed(self, error: str) -> Record:
-        """The same image with an error and without pixels."""
+        """Return the same image with an error and without pixels."""
         return replace(self, error=error, pixels=None)
 
 
@@ -227,7 +227,7 @@ _SCALARS = tuple(name for name in SCHEMA.names if name != "objects")
 
 
 def to_table(records: Sequence[Record]) -> pa.Table:
-    """Records as an Arrow table of `SCHEMA`, in the same order."""
+    """Return records as an Arrow table of `SCHEMA`, in the same order."""
     columns: dict[str, pa.Array] = {
         name: pa.array([getattr(r, name) for r in records], SCHEMA.field(name).type)
         for name in _SCALARS
@@ -257,7 +257,7 @@ def _objects_array(records: Sequence[Record]) -> pa.StructArray:
 
 
 def from_table(table: pa.Table) -> list[Record]:
-    """The records of an Arrow table of `SCHEMA`; the inverse of `to_table`."""
+    """Return the records of an Arrow table of `SCHEMA`; the inverse of `to_table`."""
     table = table.combine_chunks()
     scalars: dict[str, list[Any]] = {name: table.column(name).to_pylist() for name in _SCALARS}
     rows = [Objects.empty()] * table.num_rows

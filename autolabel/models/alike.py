@@ -24,7 +24,7 @@ Found = TypeVar("Found")
 
 
 def by_key(keys: Sequence[Hashable], work: Callable[[list[int]], Sequence[Found]]) -> list[Found]:
-    """Results of items that are worked on together where their keys are equal.
+    """Return results of items that are worked on together where their keys are equal.
 
     Args:
         keys: one for each item.
@@ -47,7 +47,7 @@ def in_sizes(
     images: Sequence[Pixels],
     forward: Callable[[list[int], Inputs], Sequence[Found]],
 ) -> list[Found]:
-    """Results of images of any sizes, prepared one by one and passed on in batches of one size.
+    """Return results of images, prepared one by one and passed on in batches of one size.
 
     Args:
         image_processor: the library's, of the checkpoint.
@@ -69,7 +69,7 @@ def in_sizes(
 
 
 def input_size(image_processor: Any, width: int, height: int) -> tuple[int, int]:
-    """Height and width to which the library's processor brings an image, as far as is told ahead.
+    """Return height and width to which the library's processor brings an image, if known ahead.
 
     Two images that it brings to one size get equal answers wherever the size is a square or follows
     the shorter side; for other rules the answer is the image's own size.

@@ -54,7 +54,7 @@ class Batching(Protocol):
     """A detector whose input follows the shape of the image, so that not all go in one pass."""
 
     def input_size(self, width: int, height: int) -> tuple[int, int]:
-        """Height and width of the model's input for an image of that size, pixels.
+        """Return height and width of the model's input for an image of that size, pixels.
 
         Images with equal answers go through the model together; those with others are never padded
         to one size. It only tells the engine what to put together: an adapter parts what it is
@@ -79,12 +79,12 @@ class Segmented:
 
     @classmethod
     def none(cls) -> Segmented:
-        """Of no boxes."""
+        """Return the masks of no boxes."""
         return cls((), np.zeros(0, np.float32), np.zeros(0, np.float32))
 
 
 def batch_size_of(model: object) -> int:
-    """How many images a call of a model should have; 1 where a plugin's does not say."""
+    """Tell how many images a call of a model should have; 1 where a plugin's does not say."""
     return int(getattr(model, "batch_size", 1))
 
 

@@ -40,7 +40,7 @@ _lock = Lock()  # torch's list of what is allowed is one for the process
 
 
 def load_network(path: Path) -> dict[str, Any]:
-    """A checkpoint with pickled modules, on the CPU, as `torch.load` would give it.
+    """Return a checkpoint with pickled modules, on the CPU, as `torch.load` would give it.
 
     Raises:
         AutolabelError: it is not a checkpoint, it holds what is not a layer of a network, or
@@ -80,7 +80,7 @@ def _refuse(self: Any, *_: Any, **__: Any) -> None:
 
 @contextmanager
 def _shells(path: Path, names: list[str]) -> Iterator[dict[type, type]]:
-    """Allow the named classes, each in a shell that cannot be called; shell -> class."""
+    """Allow the named classes, each in a shell that cannot be called; give shell -> class."""
     shells: dict[type, type] = {}
     allowed: list[Any] = list(_DTYPES)
     for name in names:
@@ -96,7 +96,7 @@ def _shells(path: Path, names: list[str]) -> Iterator[dict[type, type]]:
 
 
 def _class(path: Path, name: str) -> type:
-    """The class of that name, if it is one that a network is made of."""
+    """Return the class of that name, if it is one that a network is made of."""
     module, _, attribute = name.rpartition(".")
     if name != _NAMESPACE and not module.startswith(_LAYERS) and module not in _NETWORKS:
         raise _refused(path, name)

@@ -17,7 +17,7 @@ LEAST_FOR_IMAGE = 2**29
 
 
 def batch_size(model: torch.nn.Module, device: torch.device) -> int:
-    """How many images a model should take in one pass where nobody says.
+    """Tell how many images a model should take in one pass where nobody says.
 
     On a CPU one, but for small models: a large one keeps every core busy with a single image, and
     more of them only take more memory. On a GPU as many as half of its free memory holds, where
@@ -33,14 +33,14 @@ def batch_size(model: torch.nn.Module, device: torch.device) -> int:
 
 
 def _free(device: torch.device) -> int:
-    """Free memory of a GPU, bytes."""
+    """Return the free memory of a GPU, bytes."""
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     return int(torch.cuda.mem_get_info(device)[0])
 
 
 def resolve(name: str) -> torch.device:
-    """The device that `auto`, `cpu`, `cuda`, `cuda:N`, `mps` or `-1` means on this machine.
+    """Return the device that `auto`, `cpu`, `cuda`, `cuda:N`, `mps` or `-1` means on this machine.
 
     `-1` is the CUDA device with most free memory.
 
@@ -68,7 +68,7 @@ def resolve(name: str) -> torch.device:
 
 
 def _there() -> list[str]:
-    """What models can run on here, the fastest first."""
+    """Return what models can run on here, the fastest first."""
     cuda = (f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count()))
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return [*cuda, *mps, "cpu"]

@@ -22,7 +22,7 @@ def in_passes(
     features: Callable[[Inputs], torch.Tensor],
     dimensions: int,
 ) -> Vectors:
-    """Unit vectors of crops, a limited number at a time.
+    """Return unit vectors of crops, a limited number at a time.
 
     Args:
         crops: RGB, uint8 (height, width, 3).
@@ -45,7 +45,7 @@ def in_passes(
 
 
 def unit(features: torch.Tensor) -> Vectors:
-    """Rows of length one, on the CPU.
+    """Return rows of length one, on the CPU.
 
     Raises:
         AutolabelError: a number is not finite; compared with it, every crop would seem to fit.

@@ -44,7 +44,7 @@ class Fit:
 
     @classmethod
     def of(cls, height: int, width: int, side: int, stride: int) -> Fit:
-        """The longer side at `side`, the other padded on both ends to a multiple of `stride`."""
+        """Fit the longer side to `side`; pad the other at both ends to a multiple of `stride`."""
         scale = side / max(height, width)
         inner = max(1, round(height * scale)), max(1, round(width * scale))
         full_height, full_width = (-(-n // stride) * stride for n in inner)
@@ -52,24 +52,24 @@ class Fit:
         return cls(height, width, *inner, top, left, full_height, full_width)
 
     def boxes(self, xyxy: torch.Tensor) -> torch.Tensor:
-        """Boxes of the image (n, 4) in the input's pixels."""
+        """Return boxes of the image (n, 4) in the input's pixels."""
         scale = [self.inner_width / self.width, self.inner_height / self.height] * 2
         return xyxy * xyxy.new_tensor(scale) + xyxy.new_tensor([self.left, self.top] * 2)
 
     def image_boxes(self, xyxy: torch.Tensor) -> torch.Tensor:
-        """The inverse of `boxes`."""
+        """Return the inverse of `boxes`."""
         scale = [self.inner_width / self.width, self.inner_height / self.height] * 2
         return (xyxy - xyxy.new_tensor([self.left, self.top] * 2)) / xyxy.new_tensor(scale)
 
     def padded(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels (1, 3, height, width) in 0..1 as the network reads them."""
+        """Return pixels (1, 3, height, width) in 0..1 as the network reads them."""
         inner = F.interpolate(pixels, (self.inner_height, self.inner_width), mode="bilinear")
         right = self.full_width - self.left - self.inner_width
         bottom = self.full_height - self.top - self.inner_height
         return F.pad(inner, (self.left, right, self.top, bottom), value=GREY)
 
     def upscaled(self, logits: torch.Tensor) -> torch.Tensor:
-        """Mask logits (n, h, w) of the input as (n, height, width) of the image."""
+        """Return mask logits (n, h, w) of the input as (n, height, width) of the image."""
         full = F.interpolate(logits[:, None], (self.full_height, self.full_width), mode="bilinear")
         rows = slice(self.top, self.top + self.inner_height)
         columns = slice(self.left, self.left + self.inner_width)
@@ -131,7 +131,7 @@ class FastSam:
     def _everything(
         self, image: Pixels, fit: Fit
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Boxes (m, 4), scores (m,) and mask logits (m, h, w) of all that is found, last an empty
+        """Return boxes (m, 4), scores (m,) and mask logits (m, h, w) of all found, last an empty
         one; boxes in pixels of the input."""
         from ultralytics.utils.nms import non_max_suppression
 
@@ -147,7 +147,7 @@ class FastSam:
 
 
 def inside(boxes_xyxy: torch.Tensor, size_hw: Sequence[int]) -> torch.Tensor:
-    """Which pixels lie in each box, by their centres; bool (n, h, w)."""
+    """Tell which pixels lie in each box, by their centres; bool (n, h, w)."""
     x = torch.arange(size_hw[1], device=boxes_xyxy.device) + 0.5
     y = torch.arange(size_hw[0], device=boxes_xyxy.device) + 0.5
     x1, y1, x2, y2 = (edge[:, None] for edge in boxes_xyxy.unbind(dim=1))
@@ -155,7 +155,7 @@ def inside(boxes_xyxy: torch.Tensor, size_hw: Sequence[int]) -> torch.Tensor:
 
 
 def overlaps(masks: torch.Tensor, boxes_xyxy: torch.Tensor) -> torch.Tensor:
-    """IoU of each box with each mask, (n, m).
+    """Return the IoU of each box with each mask, (n, m).
 
     Args:
         masks: bool (m, h, w).

@@ -30,7 +30,7 @@ def refuse_not_finite(weights: Mapping[str, Any], name: str) -> None:
 
 
 def weights_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """What a network learned; other buffers of it may be infinite, such as masks of attention."""
+    """Return what a network learned; its buffers may be infinite, as masks of attention are."""
     return {
         key: value
         for key, value in network.state_dict(keep_vars=True).items()

@@ -99,7 +99,7 @@ class Florence2:
         return in_sizes(self.processor.image_processor, images, alike)
 
     def _ask(self, prompt: str) -> torch.Tensor:
-        """The question's token ids (1, tokens), the image's place included."""
+        """Return the question's token ids (1, tokens), the image's place included."""
         processor, tokenizer = self.processor, self.processor.tokenizer
         task, words = _task(prompt)
         text = processor.task_prompts_with_input[task].format(input=words)
@@ -132,7 +132,7 @@ class Florence2:
         return Objects.create([label(pair)] * n, np.ones(n), boxes, prompt=[pair[1]] * n)
 
     def boxes(self, answer: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
-        """The boxes of an answer, x1, y1, x2, y2 in bins; a polygon counts as the box around it.
+        """Yield the boxes of an answer, x1, y1, x2, y2 in bins; of a polygon the box around it.
 
         Locations belong to the words before them: those before any word name nothing, and neither
         do fewer than four.
@@ -161,7 +161,7 @@ def _refuse_own_code(located: Located) -> None:
 
 
 def _task(prompt: str) -> tuple[str, str]:
-    """The task that a prompt names, phrase grounding by default, and the prompt without it."""
+    """Return the task that a prompt names, else phrase grounding, and the prompt without it."""
     for task in TASKS:
         if prompt.startswith(task):
             return task, prompt.removeprefix(task).strip()
@@ -186,7 +186,7 @@ def _around(run: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
 
 
 def pixels_of(bins: Vectors, size_wh: tuple[int, ...]) -> Vectors:
-    """Centres of bins in whole pixels of an image, as the processor computes them.
+    """Return centres of bins in whole pixels of an image, as the processor computes them.
 
     Args:
         bins: x and y by turns, 0 to 999, (n, 4).

@@ -111,7 +111,7 @@ class GroundingDino:
         return [best_of(one.pairs, boxes[i], scores[i], min_score) for i in range(count)]
 
     def passes(self, ontology: Ontology) -> list[Pass]:
-        """The captions that ask for every prompt, each within the model's text length.
+        """Return the captions that ask for every prompt, each within the model's text length.
 
         Negative prompts stand in every caption, so that they compete everywhere.
         """
@@ -153,14 +153,14 @@ class GroundingDino:
 
 
 def _padded(tensor: torch.Tensor) -> torch.Tensor:
-    """Pixels or their mask, padded with zeros at the right and below to `SMALLEST_SIDE`."""
+    """Return pixels or their mask, padded with zeros at the right and below to `SMALLEST_SIDE`."""
     height, width = tensor.shape[-2:]
     right, below = max(SMALLEST_SIDE - width, 0), max(SMALLEST_SIDE - height, 0)
     return torch.nn.functional.pad(tensor, (0, right, 0, below))
 
 
 def phrase(prompt: str) -> str:
-    """A prompt as one phrase of a caption: lower case, without the marks that end a phrase.
+    """Return a prompt as one phrase of a caption: lower case, without the marks that end a phrase.
 
     >>> phrase("Dr. Who?  Figure")
     'dr who figure'
@@ -169,7 +169,7 @@ def phrase(prompt: str) -> str:
 
 
 def phrase_scores(tokens: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
-    """Score of each phrase for each query: the highest score among its tokens.
+    """Return the score of each phrase for each query: the highest among its tokens.
 
     Args:
         tokens: scores in [0, 1], (images, queries, tokens).

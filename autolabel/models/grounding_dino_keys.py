@@ -159,7 +159,7 @@ _NOT_NEEDED = tuple(_pattern(start) for start in NOT_NEEDED)
 
 
 def plain(state: Weights) -> dict[str, torch.Tensor]:
-    """The weights without the prefix that training on several devices leaves.
+    """Return the weights without the prefix that training on several devices leaves.
 
     >>> list(plain({"module.feat_map.bias": torch.zeros(1)}))
     ['feat_map.bias']
@@ -168,7 +168,7 @@ def plain(state: Weights) -> dict[str, torch.Tensor]:
 
 
 def rename(state: Weights) -> Renamed:
-    """Weights of an original file under the names of transformers' checkpoints.
+    """Return weights of an original file under the names of transformers' checkpoints.
 
     >>> qkv = {"transformer.decoder.layers.0.ca_text.in_proj_bias": torch.arange(3)}
     >>> list(rename(qkv).weights)[0]
@@ -206,7 +206,7 @@ def _filled(start: str, numbers: list[str]) -> str:
 
 
 def architecture(state: Weights) -> dict[str, Any]:
-    """Keywords of a `GroundingDinoConfig`, from the shapes of an original file's weights.
+    """Return keywords of a `GroundingDinoConfig`, from the shapes of an original file's weights.
 
     Keys `backbone_config` and `text_config` hold those of a `SwinConfig` and a `BertConfig`.
 
@@ -291,7 +291,7 @@ def _count(state: Weights, start: str) -> int:
 
 
 def _shared(state: Weights, layers: int) -> bool:
-    """Whether the decoder's layers have one box head between them; the file repeats it."""
+    """Tell whether the decoder's layers have one box head between them; the file repeats it."""
     first = {name: tensor for name, tensor in state.items() if name.startswith("bbox_embed.0.")}
     return all(
         torch.equal(tensor, state.get(f"bbox_embed.{i}.{name[len('bbox_embed.0.') :]}", tensor))

@@ -49,7 +49,7 @@ MARKS = ("[CLS]", "[SEP]", ".", "?")
 
 
 def load(located: Located, device: str) -> GroundingDino:
-    """The adapter of an original `.pth` file; converts it first where that was not done yet.
+    """Return the adapter of an original `.pth` file; converts it first where that was not done yet.
 
     Raises:
         AutolabelError: the file is none, lacks weights or has too many, there is no vocabulary for
@@ -77,7 +77,7 @@ class _Margin(TorchFunctionMode):
 
 
 def converted(located: Located) -> Path:
-    """The folder of an original file in transformers' format, made where it is missing."""
+    """Return the folder of an original file in transformers' format, made where it is missing."""
     own = _files_beside(located.path)
     folder = (
         cache_folder()
@@ -182,7 +182,7 @@ def _check(located: Located, folder: Path) -> None:
 
 
 def _tokenizer(folder: Path, words: int) -> Any:
-    """The tokenizer of a folder, where its vocabulary is the one that the model was trained with.
+    """Return the tokenizer of a folder, if its vocabulary is the one that the model knows.
 
     Raises:
         AutolabelError: it is another, or does not load.
@@ -207,7 +207,7 @@ def _tokenizer(folder: Path, words: int) -> Any:
 
 
 def _files_beside(file: Path) -> Path | None:
-    """The folder around the file, or `bert-base-uncased` in it, where it holds a tokenizer."""
+    """Return the file's folder, or `bert-base-uncased` in it, where it holds a tokenizer."""
     for folder in (file.parent, file.parent / "bert-base-uncased"):
         if any((folder / name).is_file() for name in TOKENIZER_FILES):
             return folder
@@ -215,7 +215,7 @@ def _files_beside(file: Path) -> Path | None:
 
 
 def _from_hub(located: Located) -> Path:
-    """A folder of the hub's cache that holds the tokenizer, fetched where that is allowed."""
+    """Return a folder of the hub's cache with the tokenizer, fetched where that is allowed."""
     from huggingface_hub import constants, snapshot_download
 
     patterns = ["*.json", "*.txt"]
@@ -247,7 +247,7 @@ def _digest(located: Located) -> str:
 
 
 def _tag(tokenizer_folder: Path | None) -> list[str]:
-    """Tells converted folders apart whose file is the same and whose tokenizer is not."""
+    """Tell converted folders apart whose file is the same and whose tokenizer is not."""
     if tokenizer_folder is None:
         return []
     sha = hashlib.sha256()

@@ -18,19 +18,19 @@ from autolabel.registry import Located
 
 
 def class_token(output: Any) -> torch.Tensor:
-    """The class token after the last normalisation; what a trained pooler makes of it is left."""
+    """Return the class token after the last normalisation, without what a pooler makes of it."""
     token: torch.Tensor = output.last_hidden_state[:, 0]
     return token
 
 
 def mean_of_patches(output: Any) -> torch.Tensor:
-    """The mean over the patches, for models without a class token."""
+    """Return the mean over the patches, for models without a class token."""
     mean: torch.Tensor = output.last_hidden_state.mean(dim=1)
     return mean
 
 
 def pooled(output: Any) -> torch.Tensor:
-    """What the model itself pools."""
+    """Return what the model itself pools."""
     features: torch.Tensor = output.pooler_output
     return features
 

@@ -93,7 +93,7 @@ class ImageText:
 
 
 def longest(text_config: Any, tokenizer: Any) -> int:
-    """The most tokens that a model reads of a text."""
+    """Return the most tokens that a model reads of a text."""
     positions = int(text_config.max_position_embeddings)
     if text_config.model_type in COUNTED_FROM_PADDING:
         positions -= int(text_config.pad_token_id) + 1
@@ -101,7 +101,7 @@ def longest(text_config: Any, tokenizer: Any) -> int:
 
 
 def scoring(model: Any) -> Scoring:
-    """How the model was trained to compare: its learned scale, and bias where it has one."""
+    """Tell how the model was trained to compare: its learned scale, and bias where it has one."""
     bias = getattr(model, "logit_bias", None)
     if hasattr(model, "temperature"):  # ALIGN
         scale = 1 / model.temperature.detach()
@@ -115,6 +115,6 @@ def scoring(model: Any) -> Scoring:
 
 
 def pooled(output: Any) -> torch.Tensor:
-    """The projected features, whether the library gives them bare or within an output."""
+    """Return the projected features, whether the library gives them bare or within an output."""
     features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
     return features

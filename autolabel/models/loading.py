@@ -35,7 +35,7 @@ TWINS = {
 def load(
     located: Located, processor_class: Any, model_class: Any, device: torch.device
 ) -> tuple[Any, Any]:
-    """Processor and model of a checkpoint, in single precision, ready for inference.
+    """Return processor and model of a checkpoint, in single precision, ready for inference.
 
     Weights are read from safetensors, or where a checkpoint has none, from a `pytorch_model.bin`
     that holds tensors and nothing else. No code of a checkpoint is run.
@@ -72,7 +72,7 @@ def load(
 
 
 def _read(folder: Path, processor_class: Any, model_class: Any) -> tuple[Any, Any, Any]:
-    """Processor, model and what the library says of the weights."""
+    """Return processor, model and what the library says of the weights."""
     config = _config(folder)
     # Left to itself, the library asks on the terminal whether a checkpoint's code may run.
     processor = processor_class.from_pretrained(
@@ -93,8 +93,9 @@ def _read(folder: Path, processor_class: Any, model_class: Any) -> tuple[Any, An
 
 @contextmanager
 def _network_off() -> Iterator[None]:
-    """All that is needed is on disk; where the library asks the hub even so, it is told no.
+    """Keep the library off the network.
 
+    All that is needed is on disk; where the library asks the hub even so, it is told no.
     So a network that is down ends nothing, and one that is slow costs nothing.
     """
     constants: Any = importlib.import_module("huggingface_hub.constants")
@@ -107,7 +108,7 @@ def _network_off() -> Iterator[None]:
 
 
 def _package_missing(model: str, error: ImportError) -> AutolabelError:
-    """What to install, as far as the library says so: in words, or as the name of the module."""
+    """Return what to install, as far as the library says so: in words or as a module."""
     said = " ".join(str(error).split())
     for pattern in (
         r"pip install (?:-\S+ )*['\"]?([\w.\[\]-]+)",
@@ -129,7 +130,7 @@ def _package_missing(model: str, error: ImportError) -> AutolabelError:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """The configuration, where transformers would ask the hub to make it out.
+    """Return the configuration, where transformers would ask the hub to make it out.
 
     Of a timm backbone that is given with arguments of its own, as by the published OmDet-Turbo, it
     asks whether the backbone's name is a repository, each time that it loads.
@@ -152,7 +153,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _filled_from_twins(model: Any, missing: list[str]) -> list[str]:
-    """Fill missing weights from the same ones under another name; what then still is missing."""
+    """Fill missing weights from the same ones under another name; return what is missing then."""
     weights = model.state_dict()
     for name in missing:
         if name in TWINS and TWINS[name] not in missing:
@@ -161,6 +162,6 @@ def _filled_from_twins(model: Any, missing: list[str]) -> list[str]:
 
 
 def pickled(folder: Path) -> bool:
-    """Whether the weights are there as `pytorch_model.bin` alone, as of some older checkpoints."""
+    """Tell whether the weights are `pytorch_model.bin` alone, as of some older checkpoints."""
     weights = weights_among(path.name for path in folder.iterdir())
     return bool(weights) and weights[0].endswith(".bin")

@@ -11,7 +11,7 @@ import torch
 
 
 def processor(device: torch.device) -> str:
-    """The name of what a device computes with, as its maker gives it."""
+    """Return the name of what a device computes with, as its maker gives it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     with suppress(OSError):
@@ -26,5 +26,5 @@ def processor(device: torch.device) -> str:
 
 
 def threads() -> int:
-    """How many threads torch computes with on a CPU."""
+    """Tell how many threads torch computes with on a CPU."""
     return torch.get_num_threads()

@@ -79,7 +79,7 @@ class MobileSam:
             )
 
     def _pixels(self, image: Pixels, inner: tuple[int, int]) -> torch.Tensor:
-        """The image with its longer side at the encoder's, normalised, then padded to a square."""
+        """Bring the longer side to the encoder's, normalise, then pad to a square."""
         pixels = torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1).float()[None]
         pixels = F.interpolate(pixels, inner, mode="bilinear", antialias=True)
         pixels = (pixels - MEAN.to(self.device)) / DEVIATION.to(self.device)
@@ -88,7 +88,7 @@ class MobileSam:
     def _decode(
         self, features: torch.Tensor, boxes: torch.Tensor, multimask: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mask logits (n, k, h, w) as the decoder gives them, and predicted IoU (n, k)."""
+        """Return mask logits (n, k, h, w) as the decoder gives them, and predicted IoU (n, k)."""
         prompts = self.model.prompt_encoder
         sparse, dense = prompts(points=None, boxes=boxes, masks=None)
         logits, judged = self.model.mask_decoder(
@@ -109,7 +109,7 @@ class MobileSam:
 
 
 def network(side: int) -> Any:
-    """MobileSAM with a random start, for square images of so many pixels."""
+    """Build MobileSAM with a random start, for square images of so many pixels."""
     from ultralytics.models.sam.modules.decoders import MaskDecoder
     from ultralytics.models.sam.modules.encoders import PromptEncoder
     from ultralytics.models.sam.modules.tiny_encoder import TinyViT

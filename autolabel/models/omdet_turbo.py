@@ -88,7 +88,7 @@ class OmDetTurbo:
         return [best_of(pairs, boxes[i], scores[i], min_score) for i in range(len(pixels))]
 
     def _asked(self, ontology: Ontology) -> list[Pass]:
-        """The passes that ask for every prompt; the negatives stand in each."""
+        """Return the passes that ask for every prompt; the negatives stand in each."""
         key = ontology.fingerprint()
         if self._passes[0] != key:
             groups = split(ontology, self._length, TEXT_LENGTH - TASK_WORDS, TEXT_LENGTH)

@@ -99,7 +99,7 @@ class Owl:
         return {"objectness": self.model.objectness_predictor(patches).float().sigmoid()}
 
     def _embedded(self, ontology: Ontology) -> tuple[list[Pair], torch.Tensor]:
-        """Every prompt and its embedding, (prompts, dimensions); made once for an ontology."""
+        """Return prompts and their embeddings, (prompts, dimensions); made once for an ontology."""
         key = ontology.fingerprint()
         if self._texts[0] != key:
             pairs = ontology.pairs()

@@ -26,7 +26,7 @@ Pair = tuple[str | None, str]
 def split(
     ontology: Ontology, length: Callable[[str], int], room: int, longest: int
 ) -> list[tuple[Pair, ...]]:
-    """The prompts in groups that fit into a model's text, the negatives in each.
+    """Return the prompts in groups that fit into a model's text, the negatives in each.
 
     Args:
         ontology: classes and prompts.
@@ -81,7 +81,7 @@ def best_of(
     min_score: float,
     evidence: Mapping[str, Vectors] | None = None,
 ) -> Objects:
-    """The queries of one image that reach a score, each with its best prompt.
+    """Return the queries of one image that reach a score, each with its best prompt.
 
     Args:
         pairs: the prompts and their classes.
@@ -104,12 +104,12 @@ def best_of(
 
 
 def label(pair: Pair) -> str:
-    """The label of a box that a prompt won."""
+    """Return the label of a box that a prompt won."""
     return NEGATIVE if pair[0] is None else pair[0]
 
 
 def to_xyxy(boxes: Vectors, sizes_wh: Vectors) -> Vectors:
-    """Relative centre boxes (images, queries, 4) to absolute corners, in pixels of each image."""
+    """Convert relative centre boxes (images, queries, 4) to corners in pixels of each image."""
     centre, size = boxes[..., :2], boxes[..., 2:]
     corners = np.concatenate([centre - 0.5 * size, centre + 0.5 * size], axis=-1)
     scaled: Vectors = corners * np.tile(sizes_wh, 2)[:, None, :]
@@ -117,12 +117,12 @@ def to_xyxy(boxes: Vectors, sizes_wh: Vectors) -> Vectors:
 
 
 def sizes_wh(images: Sequence[Pixels]) -> Vectors:
-    """Width and height of each image, pixels, (n, 2)."""
+    """Return width and height of each image, pixels, (n, 2)."""
     return np.array([image.shape[1::-1] for image in images], np.float32)
 
 
 def merge(parts: Sequence[Objects]) -> Objects:
-    """The objects of several passes over one image as one."""
+    """Return the objects of several passes over one image as one."""
     if len(parts) == 1:
         return parts[0]
     names = Objects.__dataclass_fields__

@@ -15,7 +15,7 @@ from autolabel.models.cache import cache_folder
 
 
 def load_ultralytics() -> Any:
-    """The package, told by environment variables what it may not do.
+    """Return the package, told by environment variables what it may not do.
 
     Raises:
         AutolabelError: it is not installed.

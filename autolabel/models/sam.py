@@ -101,7 +101,7 @@ class Sam:
             )
 
     def _embeddings(self, pixels: torch.Tensor) -> dict[str, Any]:
-        """The encoder's answer, under the names by which the model takes it back."""
+        """Return the encoder's answer, under the names by which the model takes it back."""
         found = self.model.get_image_embeddings(pixels)
         if isinstance(found, tuple):  # SAM-HQ
             return {"image_embeddings": found[0], "intermediate_embeddings": found[1]}

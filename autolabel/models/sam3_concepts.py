@@ -96,7 +96,7 @@ class Sam3Concepts:
         return [merge(parts) for parts in found]
 
     def _embedded(self, ontology: Ontology) -> list[Text]:
-        """Every prompt's embedding; made once for an ontology."""
+        """Return every prompt's embedding; made once for an ontology."""
         key = ontology.fingerprint()
         if self._texts[0] != key:
             tokenizer = self.processor.tokenizer
@@ -119,7 +119,7 @@ class Sam3Concepts:
 def _objects(
     output: Any, image: int, pair: Pair, size_hw: tuple[int, ...], min_score: float
 ) -> Objects:
-    """What one prompt found in one image of a batch."""
+    """Return what one prompt found in one image of a batch."""
     height, width = size_hw
     presence = output.presence_logits[image].float().sigmoid()
     score = (output.pred_logits[image].float().sigmoid() * presence).cpu().numpy()
@@ -137,7 +137,7 @@ def _objects(
 
 
 def _masks(logits: torch.Tensor, height: int, width: int) -> list[bytes | None]:
-    """Mask logits (n, h, w) as RLE of the image's size; None for an empty one."""
+    """Return mask logits (n, h, w) as RLE of the image's size; None for an empty one."""
     found: list[bytes | None] = []
     if len(logits) == 0:
         return found

@@ -85,7 +85,7 @@ def finish(
 def choose(
     logits: torch.Tensor, predicted_iou: torch.Tensor, boxes: torch.Tensor, box_agreement: float
 ) -> torch.Tensor:
-    """The best candidate by predicted IoU, of those whose own box agrees with the prompt.
+    """Return the best candidate by predicted IoU, of those whose own box agrees with the prompt.
 
     A model that judges by looks alone may prefer the whole that a box is a part of, or a part of
     what the box is around. Where no candidate agrees, the one that agrees best is taken.
@@ -110,7 +110,7 @@ def choose(
 
 
 def mask_boxes(masks: torch.Tensor) -> torch.Tensor:
-    """Smallest box around each mask, xyxy, half-open; zeros for an empty one.
+    """Return smallest box around each mask, xyxy, half-open; zeros for an empty one.
 
     Args:
         masks: bool (n, k, h, w).

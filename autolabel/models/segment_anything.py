@@ -78,7 +78,7 @@ class SegmentAnything:
             )
 
     def _decode(self, boxes: torch.Tensor, multimask: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mask logits (n, k, h, w) as the decoder gives them, and predicted IoU (n, k)."""
+        """Return mask logits (n, k, h, w) as the decoder gives them, and predicted IoU (n, k)."""
         model = self.predictor.model
         sparse, dense = model.prompt_encoder(points=None, boxes=boxes, masks=None)
         logits, judged = model.mask_decoder(
@@ -109,6 +109,6 @@ def _not_sam(located: Located, reason: str) -> AutolabelError:
 
 
 def _constant(name: str) -> torch.Tensor:
-    """ImageNet's mean or deviation in 0..255, as the package sets them."""
+    """Return ImageNet's mean or deviation in 0..255, as the package sets them."""
     values = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}
     return torch.tensor(values[name]).view(-1, 1, 1)

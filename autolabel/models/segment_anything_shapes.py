@@ -44,7 +44,7 @@ class Architecture:
 
 
 def unwrapped(content: Any) -> State:
-    """The model's weights in what a file holds, under the names that the package gives them.
+    """Return the model's weights in what a file holds, under the names that the package gives them.
 
     Raises:
         ValueError: there are none.
@@ -64,7 +64,7 @@ def unwrapped(content: Any) -> State:
 
 
 def architecture(state: State) -> Architecture:
-    """The architecture that the weights belong to.
+    """Return the architecture that the weights belong to.
 
     Raises:
         ValueError: a weight that would tell is missing or has another shape.
@@ -101,14 +101,14 @@ def _architecture(shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
 
 
 def _count(names: Mapping[str, Any], pattern: str) -> int:
-    """How many numbers a part of the names runs through, from 0."""
+    """Tell how many numbers a part of the names runs through, from 0."""
     seen = {int(m.group(1)) for name in names if (m := re.match(pattern, name))}
     return len(seen)
 
 
 # Long: the figures of three parts, one to a line.
 def build(found: Architecture) -> Any:
-    """The package's `Sam` of an architecture, its weights still to come.
+    """Return the package's `Sam` of an architecture, its weights still to come.
 
     Raises:
         ImportError: the package is not there.

@@ -18,7 +18,7 @@ from autolabel.registry import Located
 
 
 def load(located: Located, device: str) -> Segmenter:
-    """The adapter for a `.pt` file, told by what it holds.
+    """Return the adapter for a `.pt` file, told by what it holds.
 
     Raises:
         AutolabelError: ultralytics or the device is not there, or the file holds something else.

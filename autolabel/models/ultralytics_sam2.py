@@ -56,7 +56,7 @@ State = Mapping[str, torch.Tensor]
 
 
 def generation(state: Mapping[str, Any]) -> int:
-    """2 or 3 for the weights of SAM 2 or 3; 0 for others."""
+    """Return 2 or 3 for the weights of SAM 2 or 3; 0 for others."""
     if KNOWN_BY[0] in state:
         return 2
     tracked = any(str(name).startswith(KNOWN_BY[1]) for name in state)
@@ -112,7 +112,7 @@ class UltralyticsSam2:
             )
 
     def _encode(self, image: Pixels) -> list[torch.Tensor]:
-        """Features of an image at three sizes, the finest first."""
+        """Return features of an image at three sizes, the finest first."""
         pixels = torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1).float()[None]
         pixels = F.interpolate(pixels, (self.side, self.side), mode="bilinear", antialias=True)
         mean, deviation = (MEAN, DEVIATION) if self.generation == 2 else (127.5, 127.5)
@@ -130,7 +130,7 @@ class UltralyticsSam2:
     def _decode(
         self, features: list[torch.Tensor], boxes: torch.Tensor, multimask: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mask logits (n, k, h, w) as the decoder gives them, and predicted IoU (n, k)."""
+        """Return mask logits (n, k, h, w) as the decoder gives them, and predicted IoU (n, k)."""
         prompts = self.model.sam_prompt_encoder
         corners = torch.tensor([[2, 3]], dtype=torch.int32, device=self.device)
         sparse, dense = prompts(
@@ -151,7 +151,7 @@ class UltralyticsSam2:
 
 
 def _sam2(state: State, located: Located) -> Any:
-    """The network of the size that the weights' shapes tell, with a random start."""
+    """Return the network of the size that the weights' shapes tell, with a random start."""
     width = int(state[KNOWN_BY[0]].shape[0])
     blocks = {name.split(".")[3] for name in state if name.startswith(f"{TRUNK}blocks.")}
     if (width, len(blocks)) not in BUILDERS:
@@ -163,7 +163,7 @@ def _sam2(state: State, located: Located) -> Any:
 
 
 def _sam3() -> Any:
-    """The network for boxes, with a random start; no file is read by ultralytics."""
+    """Return the network for boxes, with a random start; no file is read by ultralytics."""
     module: Any = importlib.import_module("ultralytics.models.sam.build_sam3")
     theirs = module._load_checkpoint
     module._load_checkpoint = lambda model, *_, **__: model

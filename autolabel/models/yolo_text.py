@@ -160,7 +160,7 @@ class YoloText:
         self.network.model[-1].nc = len(prompts)
 
     def _known(self, prompts: Sequence[str]) -> list[int]:
-        """Where YOLOE's own vocabulary has each prompt."""
+        """Return where YOLOE's own vocabulary has each prompt."""
         place = {str(name).casefold(): i for i, name in self.network.names.items()}
         missing = [prompt for prompt in prompts if prompt.casefold() not in place]
         if missing or not self._taught():

@@ -9,7 +9,7 @@ from autolabel.ops.arrays import Floats
 
 
 def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> Floats:
-    """Corners to left, top, width, height.
+    """Convert corners to left, top, width, height.
 
     >>> xyxy_to_xywh([[1, 2, 4, 6]]).tolist()
     [[1.0, 2.0, 3.0, 4.0]]
@@ -19,7 +19,7 @@ def xyxy_to_xywh(boxes_xyxy: npt.ArrayLike) -> Floats:
 
 
 def xywh_to_xyxy(boxes_xywh: npt.ArrayLike) -> Floats:
-    """Left, top, width, height to corners; a negative size reaches left or up.
+    """Convert left, top, width, height to corners; a negative size reaches left or up.
 
     >>> xywh_to_xyxy([[1, 2, 3, 4], [4, 6, -3, -4]]).tolist()
     [[1.0, 2.0, 4.0, 6.0], [1.0, 2.0, 4.0, 6.0]]
@@ -29,7 +29,7 @@ def xywh_to_xyxy(boxes_xywh: npt.ArrayLike) -> Floats:
 
 
 def xyxy_to_cxcywh_shares(boxes_xyxy: npt.ArrayLike, width: int, height: int) -> Floats:
-    """Corners in pixels to centre and size as shares of the image, as YOLO writes them.
+    """Convert corners in pixels to centre and size as shares of the image, as of YOLO.
 
     >>> xyxy_to_cxcywh_shares([[0, 0, 50, 20]], 100, 80).tolist()
     [[0.25, 0.125, 0.5, 0.25]]
@@ -40,7 +40,7 @@ def xyxy_to_cxcywh_shares(boxes_xyxy: npt.ArrayLike, width: int, height: int) ->
 
 
 def cxcywh_shares_to_xyxy(boxes_cxcywh: npt.ArrayLike, width: int, height: int) -> Floats:
-    """Centre and size as shares of the image to corners in pixels.
+    """Convert centre and size as shares of the image to corners in pixels.
 
     >>> cxcywh_shares_to_xyxy([[0.25, 0.125, 0.5, 0.25]], 100, 80).tolist()
     [[0.0, 0.0, 50.0, 20.0]]
@@ -52,7 +52,7 @@ def cxcywh_shares_to_xyxy(boxes_cxcywh: npt.ArrayLike, width: int, height: int) 
 
 
 def order_corners(boxes_xyxy: npt.ArrayLike) -> Floats:
-    """The same boxes with x1 <= x2 and y1 <= y2.
+    """Return the same boxes with x1 <= x2 and y1 <= y2.
 
     >>> order_corners([[4, 6, 1, 2]]).tolist()
     [[1.0, 2.0, 4.0, 6.0]]
@@ -64,7 +64,7 @@ def order_corners(boxes_xyxy: npt.ArrayLike) -> Floats:
 
 
 def clip_boxes(boxes_xyxy: npt.ArrayLike, width: int, height: int) -> Floats:
-    """The part of each box that lies in the image; empty, at the border, where none does.
+    """Return the part of each box that lies in the image; empty, at the border, where none does.
 
     >>> clip_boxes([[-5, 2, 120, 9], [200, 0, 300, 9]], 100, 80).tolist()
     [[0.0, 2.0, 100.0, 9.0], [100.0, 0.0, 100.0, 9.0]]
@@ -73,7 +73,7 @@ def clip_boxes(boxes_xyxy: npt.ArrayLike, width: int, height: int) -> Floats:
 
 
 def box_areas(boxes_xyxy: npt.ArrayLike) -> Floats:
-    """Square pixels of each box, (n,).
+    """Return square pixels of each box, (n,).
 
     >>> box_areas([[1, 2, 4, 6]]).tolist()
     [12.0]

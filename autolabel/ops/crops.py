@@ -16,7 +16,7 @@ FILL = (122, 116, 104)
 def crop_window(
     box_xyxy: Sequence[float], width: int, height: int, context: float
 ) -> tuple[int, int, int, int]:
-    """The whole pixels that a box and its context cover: x1, y1, x2, y2, half-open.
+    """Return the whole pixels that a box and its context cover: x1, y1, x2, y2, half-open.
 
     Args:
         box_xyxy: corners in pixels.
@@ -36,7 +36,7 @@ def crop_window(
 
 
 def square_crop(image: Pixels, box_xyxy: Sequence[float], context: float) -> Pixels:
-    """The pixels of a box and its context in the middle of a square, uint8 (side, side, 3).
+    """Return the pixels of a box and its context in the middle of a square, uint8 (side, side, 3).
 
     Padding, not a wider cut, makes it square: a long box would otherwise show its neighbours. No
     part is lost to an image processor that cuts out the centre.

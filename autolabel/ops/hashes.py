@@ -23,7 +23,7 @@ _LONG = 64  # from here on numpy compares a bucket faster than a loop does
 
 
 def phash(pixels: Pixels) -> str:
-    """The 64-bit DCT hash of an upright RGB picture (height, width, 3), 16 hexadecimal digits.
+    """Return the 64-bit DCT hash of an upright RGB picture (height, width, 3), as 16 hex digits.
 
     `imagehash.phash` on a picture of at most 511 pixels a side: a larger one is averaged over
     whole blocks first, several times faster and a bit or so away from the hash of the whole.
@@ -36,7 +36,7 @@ def phash(pixels: Pixels) -> str:
 
 
 def dihedral_hashes(pixels: Pixels) -> tuple[str, ...]:
-    """Hashes of the picture turned by 0, 90, 180, 270 degrees, then of its mirror image likewise.
+    """Hash the picture turned by 0, 90, 180, 270 degrees, then its mirror image likewise.
 
     The first is `phash(pixels)`; the others are within a few bits of the hash of the turned
     picture, because the 32 x 32 thumbnail is turned rather than the picture.
@@ -48,7 +48,7 @@ def dihedral_hashes(pixels: Pixels) -> tuple[str, ...]:
 
 
 def thumbnail(pixels: Pixels) -> Vectors:
-    """The picture as 32 x 32 grey values, turned into ranks and scaled to length 1; (32, 32).
+    """Return the picture as 32 x 32 grey values, as ranks scaled to length 1; (32, 32).
 
     The product of two is Spearman's correlation, which no change of brightness, contrast or gamma
     touches; a picture without any variation is all zeros.
@@ -66,7 +66,7 @@ def _reduced(pixels: Pixels) -> Image.Image:
 
 
 def hamming(a: str, b: str) -> int:
-    """In how many bits two hashes differ.
+    """Tell in how many bits two hashes differ.
 
     >>> hamming("00000000000000ff", "00000000000000fe")
     1
@@ -119,7 +119,7 @@ class NearIndex(Generic[K]):
             buckets.setdefault(part, array("Q")).append(value)
 
     def find(self, hash_hex: str) -> tuple[K, int] | None:
-        """The nearest key and its distance in bits (of equals, the one added first), or None."""
+        """Return the nearest key and its distance in bits (of equals the first), or None."""
         value = int(hash_hex, 16)
         if value in self._order:
             return self._keys[self._order[value]], 0
@@ -139,7 +139,7 @@ class NearIndex(Generic[K]):
         return [(value >> (band * width)) & mask for band in range(len(self._buckets))]
 
     def _nearest(self, value: int, bucket: array[int]) -> tuple[int, int]:
-        """Distance and order of the bucket's nearest hash; hashes lie in the order of adding."""
+        """Return distance and order of the bucket's nearest hash; they lie in order of adding."""
         if len(bucket) < _LONG:
             nearest = min(bucket, key=lambda other: (value ^ other).bit_count())
             bits = (value ^ nearest).bit_count()
@@ -151,7 +151,7 @@ class NearIndex(Generic[K]):
 
 
 def _flips(width: int, radius: int) -> list[int]:
-    """Every `width`-bit mask of at most `radius` ones, the emptiest first."""
+    """Return every `width`-bit mask of at most `radius` ones, the emptiest first."""
     return [
         sum(1 << bit for bit in bits)
         for ones in range(radius + 1)

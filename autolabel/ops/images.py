@@ -56,7 +56,7 @@ _room = Room(MAX_BYTES)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a regular file; anything else is refused before it is opened.
+    """Return the bytes of a regular file; anything else is refused before it is opened.
 
     Raises:
         ImageError: missing, not a regular file (a pipe would wait for ever), or not readable.
@@ -76,7 +76,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def can_be_read(path: str | os.PathLike[str], image_id: str) -> bool:
-    """Whether a file that could not be read can be by now; its bytes must be those of the id."""
+    """Tell whether a file that could not be read can be by now, with the bytes of the id."""
     try:
         return content_id(read_bytes(path)) == image_id
     except ImageError:
@@ -84,7 +84,7 @@ def can_be_read(path: str | os.PathLike[str], image_id: str) -> bool:
 
 
 def content_id(data: bytes) -> str:
-    """First 32 hexadecimal digits of the SHA-256 of `data`.
+    """Return first 32 hexadecimal digits of the SHA-256 of `data`.
 
     >>> content_id(b"")
     'e3b0c44298fc1c149afbf4c8996fb924'
@@ -116,7 +116,7 @@ def decode(data: bytes) -> Pixels:
 
 @contextmanager
 def decoded(data: bytes) -> Iterator[Pixels]:
-    """`decode`, whose share of the memory is held until the pixels are no longer needed.
+    """Decode as `decode`, whose share of the memory is held until the pixels are no longer needed.
 
     For whoever looks at the pixels and lets them go; nothing else may be decoded meanwhile by the
     same thread.
@@ -170,7 +170,7 @@ def true_suffix(data: bytes) -> str:
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether every trainer reads the same pixels from these bytes as `decode` does.
+    """Tell whether every trainer reads the same pixels from these bytes as `decode` does.
 
     True for one frame of 8-bit grey or RGB without transparency, palette or EXIF rotation, in a
     JPEG, PNG, WebP, BMP or TIFF file, the last in a compression that OpenCV has too.
@@ -197,7 +197,7 @@ def is_plain(data: bytes) -> bool:
 
 
 def _is_single(image: ImageFile.ImageFile) -> bool:
-    """Whether there is one frame; a page that is broken is one more."""
+    """Tell whether there is one frame; a page that is broken is one more."""
     try:
         return getattr(image, "n_frames", 1) == 1
     except Exception:  # as in decode
@@ -223,7 +223,7 @@ def _has_plain_samples(image: ImageFile.ImageFile, data: bytes) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1-8; 0 where the EXIF data cannot be read, for the picture still can."""
+    """Return the EXIF orientation 1-8; 0 where the EXIF data alone cannot be read."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # as in decode

@@ -39,7 +39,7 @@ class Features:
     codes: Pixels
 
     def mirrored(self, width: int) -> Features:
-        """Those of the picture mirrored left to right: a code's cells and directions swapped."""
+        """Return those of the mirrored picture: a code's cells and directions are swapped."""
         points = self.points.copy()
         points[:, 0] = width - 1 - points[:, 0]
         points[:, 3] = np.pi - points[:, 3]
@@ -52,7 +52,7 @@ def one_thread() -> None:
 
 
 def shrunk(pixels: Pixels, side: int) -> Pixels:
-    """The picture with its longer side reduced to at most `side` pixels."""
+    """Return the picture with its longer side reduced to at most `side` pixels."""
     height, width = pixels.shape[:2]
     factor = side / max(height, width)
     if factor >= 1:
@@ -62,18 +62,18 @@ def shrunk(pixels: Pixels, side: int) -> Pixels:
 
 
 def packed(pixels: Pixels) -> bytes:
-    """An RGB picture as a JPEG of quality 95, a tenth of its size, to be kept in memory."""
+    """Return an RGB picture as a JPEG of quality 95, a tenth of its size, to be kept in memory."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
     return bytes(cv2.imencode(".jpg", pixels[..., ::-1], quality)[1])
 
 
 def unpacked(data: bytes) -> Pixels:
-    """What `packed` took."""
+    """Return what `packed` took."""
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 def describe(pixels: Pixels, count: int) -> Features:
-    """The strongest SIFT features (Lowe, IJCV 2004) of an RGB picture.
+    """Return the strongest SIFT features (Lowe, IJCV 2004) of an RGB picture.
 
     The contrast threshold is a seventh of the usual: blood smears and nuclei are smooth.
     """
@@ -89,7 +89,7 @@ def describe(pixels: Pixels, count: int) -> Features:
 
 
 def affine_between(pool: Features, held: Features, side: float) -> tuple[Affine, int] | None:
-    """The map from one picture to the other on which most matches agree, and how many do.
+    """Return the map from one picture to the other on which most matches agree, and how many do.
 
     Each match alone, with its size and direction, gives a similarity; the one with the most
     company is fitted again to those that agree. Nothing is drawn at random.
@@ -144,7 +144,7 @@ def _places(points: Float) -> int:
 
 
 def _matched(pool: Features, held: Features) -> tuple[Float, Float]:
-    """Points of either picture that match by the ratio test, (m, 4) each."""
+    """Return points of either picture that match by the ratio test, (m, 4) each."""
     if not len(pool.codes) or len(held.codes) < LEAST:
         return pool.points[:0], held.points[:0]
     distances = _squared_distances(pool.codes, held.codes)
@@ -165,7 +165,7 @@ def _squared_distances(a: Pixels, b: Pixels) -> Float:
 
 
 def _most_company(p: Float, h: Float, radius: float) -> Mask:
-    """The matches that agree with the similarity of that match with which most agree."""
+    """Return the matches that agree with the similarity of that match with which most agree."""
     scale, turn = h[:, 2] / p[:, 2], h[:, 3] - p[:, 3]
     cos, sin = scale * np.cos(turn), scale * np.sin(turn)
     rotate = np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)  # (m, 2, 2)
@@ -210,7 +210,7 @@ class FeatureIndex:
         self._signed = np.concatenate(signatures or [np.zeros((0, 2), np.uint64)])[order]
 
     def votes(self, features: Features) -> Float:
-        """(pictures,) how much of the features each picture shares, more counting for fewer."""
+        """Tell how much of the features each picture shares, (pictures,); few count more."""
         votes = np.zeros(self.count, np.float32)
         if not len(features.codes) or not len(self._owners):
             return votes
@@ -235,7 +235,7 @@ class FeatureIndex:
         return np.argpartition(distances, count - 1, axis=1)[:, :count]
 
     def _signatures(self, codes: Pixels) -> npt.NDArray[np.uint64]:
-        """128 signs of a rotated code; the rotation is a matrix of ±1, so sums are exact."""
+        """Return 128 signs of a rotated code; the rotation is a matrix of ±1, so sums are exact."""
         mixed = (codes - self._centre.round()).astype(np.float32) @ _MIX
         return np.packbits(mixed > 0, axis=1).view(np.uint64)
 

@@ -21,7 +21,7 @@ CORNERS = np.ones((3, 3), bool)
 
 
 def encode(masks: Bools) -> list[bytes]:
-    """Dense masks (n, height, width) as RLE.
+    """Encode dense masks (n, height, width) as RLE.
 
     >>> encode(np.eye(3, dtype=bool)[None])
     [b'013000']
@@ -31,7 +31,7 @@ def encode(masks: Bools) -> list[bytes]:
 
 
 def decode(counts: Sequence[bytes], height: int, width: int) -> Bools:
-    """RLE as dense masks, bool (n, height, width); n times the image's size in memory.
+    """Decode RLE to dense masks, bool (n, height, width); n times the image's size in memory.
 
     >>> decode(encode(np.eye(3, dtype=bool)[None]), 3, 3).astype(int).tolist()
     [[[1, 0, 0], [0, 1, 0], [0, 0, 1]]]
@@ -43,17 +43,17 @@ def decode(counts: Sequence[bytes], height: int, width: int) -> Bools:
 
 
 def as_coco(counts: Sequence[bytes], height: int, width: int) -> list[dict[str, Any]]:
-    """RLE as the objects that pycocotools works with."""
+    """Return RLE as the objects that pycocotools works with."""
     return [{"size": [height, width], "counts": one} for one in counts]
 
 
 def areas(counts: Sequence[bytes], height: int, width: int) -> Ints:
-    """Pixels of each mask, (n,)."""
+    """Return pixels of each mask, (n,)."""
     return np.asarray(rle.area(as_coco(counts, height, width)), np.int64).reshape(len(counts))
 
 
 def boxes(counts: Sequence[bytes], height: int, width: int) -> Vectors:
-    """Smallest box around each mask, xyxy, half-open, (n, 4); zeros for an empty mask.
+    """Return smallest box around each mask, xyxy, half-open, (n, 4); zeros for an empty mask.
 
     >>> boxes(encode(np.eye(3, dtype=bool)[None]), 3, 3).tolist()
     [[0.0, 0.0, 3.0, 3.0]]
@@ -63,7 +63,7 @@ def boxes(counts: Sequence[bytes], height: int, width: int) -> Vectors:
 
 
 def iou(first: Sequence[bytes], second: Sequence[bytes], height: int, width: int) -> Floats:
-    """Intersection over union of every pair, (len(first), len(second)); 0 for two empty masks."""
+    """Return the IoU of every pair, (len(first), len(second)); 0 for two empty masks."""
     if not first or not second:
         return np.zeros((len(first), len(second)))
     one, other = as_coco(first, height, width), as_coco(second, height, width)
@@ -71,7 +71,7 @@ def iou(first: Sequence[bytes], second: Sequence[bytes], height: int, width: int
 
 
 def fits(counts: Sequence[bytes], pixels: npt.ArrayLike) -> Bools:
-    """Which RLE are whole and cover exactly so many pixels, bool (n,).
+    """Tell which RLE are whole and cover exactly so many pixels, bool (n,).
 
     pycocotools checks nothing: runs that end early or late keep its loops going for ever. So RLE
     that others wrote is checked first, all at once and in time linear in its length. A run of
@@ -106,7 +106,7 @@ def fits(counts: Sequence[bytes], pixels: npt.ArrayLike) -> Bools:
 
 
 def _add_up(steps: Ints, owner: Ints, pixels: Ints) -> Bools:
-    """Whether the runs behind the steps of each owner are positive and cover its pixels.
+    """Tell whether the runs behind the steps of each owner are positive and cover its pixels.
 
     From the fourth on, a step is the difference to the run before the last.
     """
@@ -165,7 +165,7 @@ def _without_empty(counts: Sequence[int]) -> list[int]:
 
 
 def cut(mask: Bools, box_xyxy: Vectors, margin: float) -> Bools:
-    """A mask without what lies farther outside a box than `margin` times the box's sides.
+    """Return a mask without what lies farther outside a box than `margin` times the box's sides.
 
     Args:
         mask: bool (height, width).
@@ -184,7 +184,7 @@ def cut(mask: Bools, box_xyxy: Vectors, margin: float) -> Bools:
 
 
 def clean(mask: Bools, min_speck_px: int, fill_hole_px: int) -> Bools:
-    """A mask without specks and pinholes; every larger part and hole stays.
+    """Return a mask without specks and pinholes; every larger part and hole stays.
 
     The largest part stays whatever its size, so nothing is cleaned away altogether. Parts touch at
     edges or corners, holes at edges alone, so that a line one pixel thin is one part and closes.
@@ -220,7 +220,7 @@ def clean(mask: Bools, min_speck_px: int, fill_hole_px: int) -> Bools:
 
 
 def stability(logits: Vectors, threshold: float = 0.0, offset: float = 1.0) -> Vectors:
-    """How little a mask changes with its threshold, in [0, 1], (n,); 0 for an empty mask.
+    """Tell how little a mask changes with its threshold, in [0, 1], (n,); 0 for an empty mask.
 
     The IoU of the masks at `threshold + offset` and `threshold - offset` (arXiv 2304.02643,
     section 5 and appendix B); the one lies within the other, so areas suffice.

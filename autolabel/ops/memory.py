@@ -22,7 +22,7 @@ _DECODERS = {"WEBP": _WHOLE_CANVAS, "AVIF": _WHOLE_CANVAS, "HEIF": _WHOLE_CANVAS
 
 
 def needed_bytes(image: Image.Image) -> int:
-    """At most how many bytes it takes to decode a picture of which only the header is read.
+    """Tell how many bytes at most it takes to decode a picture whose header alone is read.
 
     That is PIL's own copy, in whatever mode, what the decoder of that format holds beside it, and
     the result as RGB.
@@ -34,7 +34,7 @@ def needed_bytes(image: Image.Image) -> int:
 
 
 def _beside(image: Image.Image) -> int:
-    """Bytes a pixel that the decoder holds of the whole picture."""
+    """Return bytes a pixel that the decoder holds of the whole picture."""
     bands, kind = len(image.getbands()), image.format or ""
     if kind in ("JPEG", "MPO") and "progressive" in image.info:
         return 2 * bands  # all coefficients
@@ -44,7 +44,7 @@ def _beside(image: Image.Image) -> int:
 
 
 def _pieces(image: Image.Image) -> int:
-    """Bytes of the largest strip or tile of a TIFF; a file may be a single one."""
+    """Return bytes of the largest strip or tile of a TIFF; a file may be a single one."""
     if image.format != "TIFF":
         return 0
     tags: Any = getattr(image, "tag_v2", {})

@@ -48,7 +48,7 @@ class Overlap:
 
 
 def is_blank(pixels: Pixels) -> bool:
-    """Whether a picture of some 300 pixels a side has no texture but noise in any place."""
+    """Tell whether a picture of some 300 pixels a side has no texture but noise in any place."""
     grey = _smooth(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32))
     return bool(_textured(grey, np.ones(grey.shape, bool)).mean() < 0.001)
 
@@ -64,7 +64,7 @@ def grown(mask: Mask, pixels: int) -> Mask:
 
 
 def onto(held: Pixels, affine: Affine, size_wh: tuple[int, int]) -> tuple[Pixels, Mask]:
-    """The held-out photo in the frame of the picture that `affine` maps from, and where it lies."""
+    """Bring the held-out photo into the frame that `affine` maps from; tell where it lies."""
     scale = float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
     if scale > 1:  # averaged first: sampling alone would leave out pixels
         width, height = (max(1, round(n / scale)) for n in held.shape[1::-1])
@@ -114,7 +114,7 @@ def _smooth(grey: Float) -> Float:
 
 
 def _in_tones_of(moved: Pixels, grey: Float, seen: Mask) -> Float:
-    """Grey values of a photo after the change of tones and colours that a picture underwent.
+    """Return grey values of a photo after the change of tones and colours that a picture underwent.
 
     The stiffest of three models that fits: the photo's grey times a factor plus an offset; a
     weighted sum of its colours, for turned hues; a curve through medians, for gamma and equalising.
@@ -143,7 +143,7 @@ def _grey(picture: Pixels) -> Pixels:
 
 
 def _linear(calm: Pixels, values: Pixels, rows: Ints, wanted: Floats) -> tuple[Floats, float]:
-    """Least absolute deviations: what differs between the pictures has no say. And how far off."""
+    """Fit by least absolute deviations, where what differs has no say; tell how far off."""
     given = np.c_[calm[rows], np.ones(len(rows))]
     unclipped = np.where((wanted > 250) | (wanted < 5), 0.01, 1.0)
     weights = unclipped
@@ -159,7 +159,7 @@ def _linear(calm: Pixels, values: Pixels, rows: Ints, wanted: Floats) -> tuple[F
 def _along_medians(
     calm: Pixels, values: Pixels, rows: Ints, wanted: Floats
 ) -> tuple[Floats, float]:
-    """Straight lines between the medians of bins of equally many pixels, few at the ends."""
+    """Fit straight lines between the medians of bins of equally many pixels, few at the ends."""
     chosen = calm[rows].astype(np.float64)
     order = np.argsort(chosen, kind="stable")
     cuts = (len(order) * np.array([0.003, 0.01, *np.linspace(0.03, 0.97, 24), 0.99, 0.997])).astype(
@@ -174,12 +174,12 @@ def _along_medians(
 
 
 def _trimmed(errors: Floats) -> float:
-    """Mean absolute error of the better four fifths."""
+    """Return the mean absolute error of the better four fifths."""
     return float(np.sort(np.abs(errors))[: max(1, 4 * len(errors) // 5)].mean())
 
 
 def _textured(grey: Float, where: Mask) -> Mask:
-    """Where the window around has texture; only pixels of `where` count."""
+    """Return where the window around has texture; only pixels of `where` count."""
     m = where.astype(np.float32)
     weight = np.maximum(cv2.blur(m, _WINDOW), 1e-6)
     mean = cv2.blur(grey * m, _WINDOW) / weight
@@ -187,7 +187,7 @@ def _textured(grey: Float, where: Mask) -> Mask:
 
 
 def _correlation(x: Float, y: Float, seen: Mask) -> tuple[int, int]:
-    """How many pixels lie in textured windows, and how many of those in windows that correlate."""
+    """Count pixels in textured windows, and of those the ones in windows that correlate."""
     m = seen.astype(np.float32)
     weight = np.maximum(cv2.blur(m, _WINDOW), 1e-6)
 
@@ -203,7 +203,7 @@ def _correlation(x: Float, y: Float, seen: Mask) -> tuple[int, int]:
 
 
 def _differs(x: Float, y: Float, seen: Mask) -> Mask:
-    """Where neither picture has, within a pixel, what the other one shows."""
+    """Return where neither picture has, within a pixel, what the other one shows."""
     ring = np.ones((3, 3), np.uint8)
     over_y = np.maximum(y - cv2.dilate(x, ring), cv2.erode(x, ring) - y)
     over_x = np.maximum(x - cv2.dilate(y, ring), cv2.erode(y, ring) - x)
@@ -218,7 +218,7 @@ def _differs(x: Float, y: Float, seen: Mask) -> Mask:
 
 
 def _one_sided(x: Float, y: Float, differs: Mask, seen: Mask) -> tuple[int, int]:
-    """Pixels of differences where `x` has something on its ground and `y` has not, and reverse."""
+    """Return the pixels where one of `x` and `y` has something on its ground, the other not."""
     low, high = np.quantile(y[seen], (0.02, 0.98))
     clear = 0.15 * float(high - low)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
@@ -242,6 +242,6 @@ def _one_sided(x: Float, y: Float, differs: Mask, seen: Mask) -> tuple[int, int]
 
 
 def _contrast(grey: Float, inner: Mask, ground: Mask) -> float:
-    """How far the tones inside lie from those of the ground, in grey values."""
+    """Tell how far the tones inside lie from those of the ground, in grey values."""
     q = (0.1, 0.3, 0.5, 0.7, 0.9)
     return float(np.abs(np.quantile(grey[inner], q) - np.quantile(grey[ground], q)).mean())

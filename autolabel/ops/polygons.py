@@ -41,7 +41,7 @@ class Part:
 def to_polygons(
     counts: bytes, height: int, width: int, tolerance_px: float = 0.5
 ) -> tuple[list[Part], float]:
-    """The outlines of a mask, simplified, and what the simplification cost.
+    """Return the outlines of a mask, simplified, and what the simplification cost.
 
     Args:
         counts: RLE of the mask.
@@ -61,7 +61,7 @@ def to_polygons(
 
 
 def outlines(counts: bytes, height: int, width: int, tolerance_px: float = 0.5) -> list[Part]:
-    """The outlines of a mask, simplified as by `to_polygons`, from the top down.
+    """Return the outlines of a mask, simplified as by `to_polygons`, from the top down.
 
     None for an empty mask.
     """
@@ -90,14 +90,14 @@ def outlines(counts: bytes, height: int, width: int, tolerance_px: float = 0.5) 
 
 
 def _cropped(mask: Bools) -> tuple[int, int, Bools]:
-    """Top, left and pixels of the mask's own box, with one pixel of padding inside."""
+    """Return top, left and pixels of the mask's own box, with one pixel of padding inside."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     y, x = int(rows[0]), int(columns[0])
     return y, x, np.pad(mask[y : rows[-1] + 1, x : columns[-1] + 1], 1)
 
 
 def from_polygons(parts: Sequence[Part], height: int, width: int) -> bytes:
-    """The mask that outlines enclose, as pycocotools fills them.
+    """Return the mask that outlines enclose, as pycocotools fills them.
 
     >>> from autolabel.ops.masks import areas
     >>> square = Part(np.array([[1, 1], [3, 1], [3, 3], [1, 3]]))
@@ -151,7 +151,7 @@ def covered(polygons: object, height: int, width: int) -> bytes | None:
 
 
 def one_ring(parts: Sequence[Part]) -> Ring:
-    """All parts and holes as one closed path, joined by seams without width.
+    """Return all parts and holes as one closed path, joined by seams without width.
 
     For formats in which an object is a single ring. The seams run there and back between corners
     that are near, as few and short as join all (a minimum spanning tree), and holes run against
@@ -175,7 +175,7 @@ def one_ring(parts: Sequence[Part]) -> Ring:
 
 
 def _seams(points: Ring, rings: Sequence[Ring]) -> Ints:
-    """Pairs of corners (n - 1, 2), as indices into all, that join n rings."""
+    """Return pairs of corners (n - 1, 2), as indices into all, that join n rings."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import minimum_spanning_tree
     from scipy.spatial import Delaunay
@@ -207,7 +207,7 @@ def _seams(points: Ring, rings: Sequence[Ring]) -> Ints:
 
 
 def _path(seams: Ints, lengths: Sequence[int]) -> list[int]:
-    """The corners in the order of the path that walks all rings, turning off at each seam."""
+    """Return the corners in the order of a path around all rings, turning off at each seam."""
     ends = np.cumsum(lengths)
     exits: dict[int, list[int]] = defaultdict(list)
     for a, b in seams.tolist():
@@ -216,7 +216,7 @@ def _path(seams: Ints, lengths: Sequence[int]) -> list[int]:
     path: list[int] = []
 
     def walk(start: int) -> Iterator[int]:
-        """The corners of a ring from one round to itself."""
+        """Yield the corners of a ring from one round to itself."""
         ring = int(np.searchsorted(ends, start, side="right"))
         low, high = int(ends[ring]) - lengths[ring], int(ends[ring])
         yield from range(start, high)
@@ -239,7 +239,7 @@ def _path(seams: Ints, lengths: Sequence[int]) -> list[int]:
 
 
 def _turned(ring: Ring, *, clockwise: bool) -> Ring:
-    """The ring, running clockwise on the screen or against it."""
+    """Return the ring, running clockwise on the screen or against it."""
     x, y = ring[:, 0], ring[:, 1]
     doubled_area = (x * np.roll(y, -1) - np.roll(x, -1) * y).sum()
     return ring if (doubled_area > 0) == clockwise else ring[::-1]

@@ -28,7 +28,7 @@ _Convert = Callable[[Image.Image], Pixels]
 
 
 def upright_rgb(image: Image.Image, orientation: int) -> Pixels:
-    """A loaded picture as RGB, uint8 (height, width, 3), C-contiguous; see `images.decode`.
+    """Return a loaded picture as RGB, uint8 (height, width, 3), C-contiguous; see `images.decode`.
 
     Args:
         image: of any mode.
@@ -82,7 +82,7 @@ def _grey(values: Pixels) -> Pixels:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """What becomes black and what white: 0 and 1, 0 and 255, or the lowest and highest value."""
+    """Return what becomes black and white: 0 and 1, 0 and 255, or the lowest and highest."""
     low, high = np.inf, -np.inf
     for _, _, block in _blocks(image):
         values = np.asarray(block)

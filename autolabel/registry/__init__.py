@@ -108,12 +108,12 @@ class Located:
     adapter: str = ""
 
     def reference(self) -> str:
-        """What to give `locate` to find it again from anywhere on this machine."""
+        """Return what to give `locate` to find it again from anywhere on this machine."""
         local = self.revision.startswith("sha256:")
         return str(self.path.resolve()) if local else self.name
 
     def identity(self) -> dict[str, str]:
-        """What a manifest records of it; of a model from the hub the weights' SHA-256 too."""
+        """Return what a manifest records; of a model from the hub the weights' SHA-256 too."""
         known = {"name": self.name, "revision": self.revision}
         if self.revision.startswith("sha256:"):
             return known
@@ -154,13 +154,13 @@ def locate(task: str, name: str, *, fetch: bool = True) -> Located:
 
 
 def _own_adapter(task: str, hub_id: str) -> str:
-    """The adapter that a plugin brings for a checkpoint; empty where none does."""
+    """Return the adapter that a plugin brings for a checkpoint; empty where none does."""
     brought = (r.adapter for r in registered().values() if (r.task, r.hub_id) == (task, hub_id))
     return next(filter(None, brought), "")
 
 
 def hub_id_of(name: str) -> str:
-    """The hub id of a registered name; a hub id is its own.
+    """Return the hub id of a registered name; a hub id is its own.
 
     Raises:
         AutolabelError: it is neither.
@@ -197,7 +197,7 @@ def load(located: Located, device: str) -> Any:
 
 
 def adapter_of(located: Located) -> str:
-    """The adapter of a kind of checkpoint: our own, else that of a plugin.
+    """Return the adapter of a kind of checkpoint: our own, else that of a plugin.
 
     Raises:
         AutolabelError: no adapter serves this kind.
@@ -221,7 +221,7 @@ def adapter_of(located: Located) -> str:
 
 
 def model_type(folder: Path) -> str:
-    """The `model_type` in a checkpoint's `config.json`; empty where it states none.
+    """Return the `model_type` in a checkpoint's `config.json`; empty where it states none.
 
     A model that is a file has its suffix in place of one.
     """
@@ -279,7 +279,7 @@ def _from_hub(task: str, name: str, hub_id: str, *, fetch: bool) -> Located:
 
 
 def _bundled(task: str) -> str:
-    """A model that would run now, where the current folder holds one."""
+    """Return a model that would run now, where the current folder holds one."""
     folder = Path(BUNDLED.get(task, ""))
     return f", or use {folder} now" if (folder / "config.json").is_file() else ""
 

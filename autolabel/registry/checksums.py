@@ -17,19 +17,19 @@ WEIGHTS = (("model.safetensors",), ("model-*.safetensors",), ("pytorch_model*.bi
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as hex."""
+    """Return the SHA-256 of a file, as hex."""
     at = path.resolve()
     state = at.stat()
     return _computed(at, state.st_size, state.st_mtime_ns)
 
 
 def folder_digest(folder: Path) -> str:
-    """One SHA-256 over the names and contents of a checkpoint's files."""
+    """Return one SHA-256 over the names and contents of a checkpoint's files."""
     return _together(sorted({p for pattern in COUNTED for p in folder.glob(pattern)}))
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of a checkpoint's weights, or of an original file; of several files over their names
+    """Return the SHA-256 of a checkpoint's weights or original file; of several over their names
     and sums.
 
     A large file of the hub's cache bears it as its name, and was checked against that name when it
@@ -44,7 +44,7 @@ def weights_digest(folder: Path) -> str:
 
 
 def weights_among(names: Iterable[str]) -> list[str]:
-    """The files that a checkpoint is loaded from, of those at the top of its folder.
+    """Return the files that a checkpoint is loaded from, of those at the top of its folder.
 
     >>> weights_among(["pytorch_model.bin", "model.safetensors", "open_clip_model.safetensors"])
     ['model.safetensors']

@@ -116,7 +116,7 @@ def _status(error: Exception) -> int | None:
 
 
 def _passing(error: Exception) -> bool:
-    """Whether the same request may do better in a moment."""
+    """Tell whether the same request may do better in a moment."""
     from huggingface_hub import get_session
 
     library = sys.modules[type(get_session()).__module__.partition(".")[0]]  # httpx, or its heir
@@ -124,7 +124,7 @@ def _passing(error: Exception) -> bool:
 
 
 def _asked_to_wait(error: Exception) -> float:
-    """Seconds that the hub asks to wait for, in a number or until a date; 0 where it does not."""
+    """Return the seconds that the hub asks to wait, in a number or until a date; else 0."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     said = str(headers.get("Retry-After", ""))
     if said.isdecimal():
@@ -136,7 +136,7 @@ def _asked_to_wait(error: Exception) -> float:
 
 
 def missing(stated: Stated, cache: Path) -> int:
-    """Bytes of a file that are not in the cache yet."""
+    """Return bytes of a file that are not in the cache yet."""
     blob = cache / "blobs" / stated.blob
     places = (cache / "snapshots" / stated.commit / stated.name, blob)
     have = max(map(_size, (*places, blob.with_name(f"{blob.name}.part"))))
@@ -144,7 +144,7 @@ def missing(stated: Stated, cache: Path) -> int:
 
 
 def file(stated: Stated, cache: Path, say: Callable[[str], None], stop: Event) -> int:
-    """Have a file in the cache's snapshot of its commit; the bytes that had to be fetched.
+    """Have a file in the cache's snapshot of its commit; return the bytes that had to be fetched.
 
     Raises:
         AutolabelError: what comes is not what the hub states.
@@ -185,7 +185,7 @@ def _put(blob: Path, place: Path) -> None:
 
 
 def _fetch(stated: Stated, part: Path, stop: Event) -> int:
-    """Complete a partial file and check it; the bytes that came."""
+    """Complete a partial file and check it; return the bytes that came."""
     have = _size(part)
     if have > stated.size:
         part.unlink()
@@ -251,7 +251,7 @@ def _size(path: Path) -> int:
 
 
 def _is_whole(path: Path, stated: Stated) -> bool:
-    """Whether a file has the size and the hash that are stated."""
+    """Tell whether a file has the size and the hash that are stated."""
     if path.stat().st_size != stated.size:
         return False
     if not stated.digest:
@@ -265,5 +265,5 @@ def _is_whole(path: Path, stated: Stated) -> bool:
 
 
 def is_hash(text: str | None, *lengths: int) -> bool:
-    """Whether a text is a hash of one of these lengths, so that it may be a file's name."""
+    """Tell whether a text is a hash of one of these lengths, so that it may be a file's name."""
     return bool(text and len(text) in lengths and re.fullmatch(r"[0-9a-f]+", text))

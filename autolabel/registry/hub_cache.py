@@ -108,7 +108,7 @@ def main_commit(hub_id: str) -> str:
 
 
 def _looks_whole(folder: Path, names: list[str], bare: bool) -> bool:
-    """Whether another program has fetched all that we need, as far as names tell."""
+    """Tell whether another program has fetched all that we need, as far as names tell."""
     weights = weights_among(names)
     if "config.json" not in names or not weights or not _parts(folder, weights) <= set(names):
         return False

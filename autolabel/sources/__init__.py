@@ -82,7 +82,7 @@ def find_images(sources: Sequence[str], *, leave_ours: bool = False) -> Found:
 
 
 def to_uri(path: Path, root: Path) -> str:
-    """The path relative to `root`, with ``/``; absolute where there is no relative path.
+    """Return the path relative to `root`, with ``/``; absolute where there is no relative path.
 
     A name that is not UTF-8, or that looks like an encoded one, is written as ``file:`` and its
     percent-encoded bytes. `from_uri` is the exact inverse for absolute paths without ``..``.
@@ -103,7 +103,7 @@ def to_uri(path: Path, root: Path) -> str:
 
 
 def from_uri(uri: str, root: Path) -> Path:
-    """The path that `to_uri` wrote down.
+    """Return the path that `to_uri` wrote down.
 
     >>> from_uri("../photos/a%20b.jpg", Path("/data/sets")).as_posix()
     '/data/photos/a%20b.jpg'
@@ -115,7 +115,7 @@ def from_uri(uri: str, root: Path) -> Path:
 
 
 def common_root(paths: Iterable[Path]) -> Path:
-    """The deepest folder that holds all the files; absolute, links not resolved.
+    """Return the deepest folder that holds all the files; absolute, links not resolved.
 
     >>> common_root([Path("/data/a/1.jpg"), Path("/data/b/2.jpg")]).as_posix()
     '/data'
@@ -175,7 +175,7 @@ def _split(files: Iterable[Path], walk: Walk, where: str) -> _Source:
 
 
 def _matching(pattern: str, walk: Walk) -> Iterator[Path]:
-    """Files that the pattern matches, and those below folders that it matches.
+    """Yield files that the pattern matches, and those below folders that it matches.
 
     Only the part before ``**`` is left to `glob`, which would follow links in circles.
     """
@@ -196,7 +196,7 @@ def _matching(pattern: str, walk: Walk) -> Iterator[Path]:
 
 
 def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a path matches a pattern whose ``**`` stands for any number of folders."""
+    """Tell whether a path matches a pattern whose ``**`` stands for any number of folders."""
     if not pattern:
         return not parts
     if pattern[0] == "**":
@@ -222,7 +222,7 @@ def _listed(data: bytes, name: str) -> list[Path]:
 
 
 def _absolute(path: Path) -> Path:
-    """Absolute and without ``..``; links stay links, except those that a ``..`` comes after."""
+    """Make it absolute, without ``..``; links stay links, but for those before a ``..``."""
     if ".." not in path.parts:
         return Path(os.path.abspath(path))
     if path.name == "..":
@@ -231,7 +231,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _natural(path: Path) -> tuple[object, ...]:
-    """Sort key: folder by folder, digits by value, then letters whatever their case."""
+    """Return a sort key: folder by folder, digits by value, then letters whatever their case."""
     folded = [
         [
             (0, int(s), "") if s.isdecimal() else (1, 0, s.casefold())

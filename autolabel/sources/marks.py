@@ -20,7 +20,7 @@ JOURNAL = "commit.json"
 
 
 def noted_in(folder: Path, names: Iterable[str]) -> set[Path]:
-    """The files that the notes in a folder say were written.
+    """Return the files that the notes in a folder say were written.
 
     Args:
         folder: where the notes lie.
@@ -42,7 +42,7 @@ def noted_in(folder: Path, names: Iterable[str]) -> set[Path]:
 
 
 def is_workspace(folder: Path, names: Iterable[str]) -> bool:
-    """Whether a folder is the store of layers that `ingest` makes."""
+    """Tell whether a folder is the store of layers that `ingest` makes."""
     names = set(names)
     return {"scan", "images"} <= names and all(
         (folder / name / "manifest.json").is_file() for name in ("scan", "images")

@@ -34,7 +34,7 @@ class Walk:
             self.noted |= noted_in(file.parent, names)
 
     def below(self, folder: Path) -> Iterator[Path]:
-        """Every visible file; folders behind links last, so that a file keeps its real path."""
+        """Yield every visible file; folders behind links last, so that files keep real paths."""
         seen: set[tuple[int, int]] = set()
         pending, linked = [folder], list[Path]()
         while pending or linked:
@@ -57,7 +57,7 @@ class Walk:
 
 
 def _entries(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name; nothing where it was seen before."""
+    """Return what lies in a folder, by name; nothing where it was seen before."""
     try:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:
@@ -77,13 +77,13 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def shown(path: str | Path) -> str:
-    """For a message: one line of text that any terminal takes."""
+    """Return for a message one line of text that any terminal takes."""
     text = os.fsencode(path).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def unreadable(what: str, path: Path, error: OSError) -> AutolabelError:
-    """The error for a folder or list that cannot be read."""
+    """Return the error for a folder or list that cannot be read."""
     return AutolabelError(
         f"cannot read the {what} {shown(path)}: {error.strerror}",
         hint=f"make the {what} readable, or leave it out",
