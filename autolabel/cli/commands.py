@@ -205,6 +205,7 @@ def run(
 
 
 @app.command(epilog=example("preview ws --out pictures --class cat --rejected"))
+# Long: most of it is its options.
 def preview(
     workspace: Given,
     out: Annotated[

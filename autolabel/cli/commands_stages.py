@@ -106,6 +106,7 @@ def detect(
 
 @app.command(epilog=example("filter ws --min-side 8 --clip clip-vit-base-patch32 --clip-class"))
 @expand
+# Long: most of it is its options.
 def filter(
     workspace: Given,
     from_layer: Annotated[

@@ -34,7 +34,6 @@ from autolabel.train.yolo import Start
 
 Row = dict[str, Any]
 """One epoch of metrics.csv."""
-
 OnEpoch = Callable[[int, Row, int], None]
 """(number of the epoch from 1, its figures, number of the best epoch so far)"""
 
