@@ -119,10 +119,11 @@ class KnownPhotos:
 
     def save(self, layer: Layer) -> None:
         """Keep the stamps beside the shards."""
-        text = json.dumps(self._stamps, ensure_ascii=True, separators=(",", ":"))
+        data = json.dumps(self._stamps, ensure_ascii=True, separators=(",", ":")).encode()
         path = layer.path / STAMPS
-        if not path.is_file() or path.read_bytes() != text.encode():
-            write_atomic(path, text.encode())
+        same = path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+        if not same:
+            write_atomic(path, data)
 
 
 def _marked(records: Iterable[Record], marks: dict[int, str]) -> Iterable[Record]:

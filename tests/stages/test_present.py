@@ -141,3 +141,15 @@ def test_every_command_goes_on_without_a_photo(
     refused = run("preview", workspace, "--out", tmp_path / "none")
     assert refused.status == 1
     assert "none of the 2 images can be read" in refused.err
+
+
+def test_a_note_of_times_of_a_terabyte_is_written_anew(
+    run: Run, tmp_path: Path, photos: Path
+) -> None:
+    note = tmp_path / "ws/scan/stamps.json"
+    before = note.read_bytes()
+    with note.open("r+b") as file:
+        file.truncate(2**40)
+    assert "nothing to do" in run("ingest", photos, "-w", tmp_path / "ws").err
+    assert note.stat().st_size == len(before)
+    assert note.read_bytes() == before
