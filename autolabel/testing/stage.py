@@ -45,6 +45,7 @@ def check_stage(
         ContractError: a promise is not kept.
     """
     says_what_it_is(entry)
+    expect(pickle.loads(pickle.dumps(config)) == config, "its options cannot be sent on")
     try:
         stage = entry.make(config, Ontology.from_prompts(CLASSES), models or {}, device)
     except (ImportError, AttributeError) as e:

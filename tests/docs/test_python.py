@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -34,15 +36,19 @@ def test_the_workspace_page(place: Path) -> None:
     assert run("reference/workspace.md")["table"].num_rows == 10
 
 
-def test_the_plugins_page(place: Path) -> None:
+def test_the_plugins_page(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from autolabel.config import FilterConfig
     from autolabel.datasets.base import Format
-    from autolabel.stages.table import StageEntry
+    from autolabel.testing import check_stage
     from autolabel.testing.filter_rule import RULE_CHECKS, RuleOn
 
     names = run("guides/plugins.md")
     for check in RULE_CHECKS:
         check(RuleOn(names["LOW"], 0.4, FilterConfig()))
     assert isinstance(names["BOXES"], Format)
-    assert isinstance(names["SHRINK"], StageEntry)
+    package = ModuleType("my_package")
+    vars(package).update(names)
+    names["ShrinkConfig"].__module__ = "my_package"
+    monkeypatch.setitem(sys.modules, "my_package", package)
+    check_stage(names["SHRINK"], names["ShrinkConfig"](by=0.05))
     assert names["CORNER"].task == "detector"
