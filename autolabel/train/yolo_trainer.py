@@ -10,7 +10,6 @@ import contextlib
 import io
 import logging
 import os
-import random
 import re
 import warnings
 from collections import defaultdict
@@ -20,7 +19,6 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import numpy as np
 import torch
 import ultralytics
 from ultralytics.models.yolo.detect import DetectionTrainer
@@ -30,6 +28,7 @@ from ultralytics.utils import LOGGER
 from autolabel.errors import AutolabelError
 from autolabel.store import write_atomic
 from autolabel.train.folder import BEST, LAST, LOG, STATE, write_metrics
+from autolabel.train.random_state import random_state, set_random_state
 from autolabel.train.yolo import Start
 
 Row = dict[str, Any]
@@ -112,7 +111,7 @@ class _Ours:
             one.model.criterion.update()
         for i in state["buffer"]:  # the images that mosaics take their parts from, in order
             one.train_loader.dataset.load_image(i)
-        _set_random(state["random"])
+        set_random_state(state["random"])
 
     def _model_train(self) -> None:
         """Begin an epoch: its order of images depends on the seed and its number alone."""
@@ -154,7 +153,7 @@ class _Ours:
             "best_epoch": self.best_epoch,
             "rows": self.rows,
             "buffer": list(one.train_loader.dataset.buffer),
-            "random": _get_random(),
+            "random": random_state(),
         }
         write_atomic(self.folder / STATE, _saved(state))
         self.on_epoch(one.epoch + 1, self.rows[-1], self.best_epoch)
@@ -233,7 +232,7 @@ def fit(
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """What an unfinished training goes on from; None where there is nothing whole.
+    """Return what an unfinished training goes on from; None where there is nothing whole.
 
     One of an older version, which lacks something, is none.
     """
@@ -248,27 +247,6 @@ def _saved(content: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
-
-
-def _get_random() -> dict[str, Any]:
-    numpy: Any = np.random.get_state()
-    name, keys, *rest = numpy
-    return {
-        "python": random.getstate(),
-        "numpy": [str(name), keys.tolist(), *rest],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def _set_random(state: dict[str, Any]) -> None:
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, np.array(keys, np.uint32), *rest))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
 
 
 class _Plain(logging.Formatter):
