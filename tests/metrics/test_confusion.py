@@ -33,6 +33,14 @@ BOX, AWAY, NEAR = [10, 10, 20, 20], [50, 50, 60, 60], [11, 10, 21, 20]
         ),
         # on what is to be ignored: neither right nor wrong
         ([("cat", 0.9, BOX)], [("cat", BOX)], [1], [[0, 0, 0], [0, 0, 0], [0, 0, 0]]),
+        # in a region that is to be ignored: what counts is the share of the box that lies in it
+        ([("cat", 0.9, BOX)], [("cat", [0, 0, 60, 60])], [1], [[0, 0, 0], [0, 0, 0], [0, 0, 0]]),
+        ([("cat", 0.9, BOX)], [("cat", [15, 0, 60, 60])], [1], [[0, 0, 0], [0, 0, 0], [0, 0, 0]]),
+        ([("cat", 0.9, BOX)], [("cat", [16, 0, 60, 60])], [1], [[0, 0, 0], [0, 0, 0], [1, 0, 0]]),
+        # what is to be ignored of a class that is not measured excuses nothing
+        ([("cat", 0.9, BOX)], [("owl", BOX)], [1], [[0, 0, 0], [0, 0, 0], [1, 0, 0]]),
+        # just the overlap that is asked for is enough
+        ([("cat", 0.9, [10, 10, 20, 15])], [("cat", BOX)], [0], [[1, 0, 0], [0, 0, 0], [0, 0, 0]]),
         # a class that is not measured is not there
         ([("owl", 0.9, BOX)], [("cat", BOX)], [0], [[0, 0, 1], [0, 0, 0], [0, 0, 0]]),
         ([], [], [], [[0, 0, 0], [0, 0, 0], [0, 0, 0]]),
@@ -53,6 +61,11 @@ def test_every_box_is_counted_once(seed: int, iou: float) -> None:
         assert matrix[i].sum() == sum(int((o.label == name).sum()) for o in photos.truth)
         assert matrix[:, i].sum() == sum(int((o.label == name).sum()) for o in found)
     assert matrix[-1, -1] == 0
+
+
+def test_of_equal_fits_of_one_class_the_higher_score_counts() -> None:
+    found = objects(("cat", 0.1, BOX), ("cat", 0.9, BOX), ("cat", 0.5, BOX))
+    assert pair_boxes(found, true(("cat", BOX)), 0.5) == [(1, 0)]
 
 
 def test_each_box_is_in_one_pair() -> None:

@@ -55,6 +55,25 @@ def test_no_other_threshold_is_better_and_the_best_is_reached(seed: int) -> None
     assert best.f1 == pytest.approx(2 * p * r / (p + r))
 
 
+def test_what_lies_on_ignored_labels_is_no_point_of_a_curve() -> None:
+    found = objects(("cat", 0.9, AWAY), ("cat", 0.8, BOX))
+    row = one(found, true(("cat", BOX), ("cat", AWAY)), ignore=[False, True])
+    assert row.curves["cat"].score == pytest.approx([0.8])
+    assert row.curves["cat"].precision == [1]
+    alone = one(objects(("cat", 0.9, AWAY)), true(("cat", BOX), ("cat", AWAY)), ignore=[0, 1])
+    assert alone.curves["cat"].score == []
+    assert alone.best_f1 is None
+
+
+def test_of_equally_good_thresholds_the_highest_is_best() -> None:
+    """From 0.9 up one of two is found and nothing false; from 0.5 up both, and two false ones."""
+    found = objects(("cat", 0.9, BOX), ("cat", 0.5, AWAY), ("cat", 0.5, [70, 70, 80, 80]),
+                    ("cat", 0.5, [80, 0, 90, 9]))  # fmt: skip
+    best = one(found, true(("cat", BOX), ("cat", AWAY))).best_f1
+    assert best is not None
+    assert (best.threshold, best.f1) == (pytest.approx(0.9), pytest.approx(2 / 3))
+
+
 def test_equal_scores_stand_or_fall_together() -> None:
     found = objects(("cat", 0.5, BOX), ("cat", 0.5, AWAY))
     row = one(found, true(("cat", BOX)))

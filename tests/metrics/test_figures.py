@@ -99,6 +99,41 @@ def test_the_worst_images_come_first() -> None:
     ]
 
 
+def test_photos_that_are_equally_bad_are_listed_by_name() -> None:
+    images = [image(name, true()) for name in ("b.jpg", "c.jpg", "a.jpg", "fine.jpg")]
+    rows = [record(i.name, objects() if i.name == "fine.jpg" else objects(CAT)) for i in images]
+    worst = evaluate(rows, truth_of(*images), ONTOLOGY, config()).row.worst
+    assert [(one.name, one.fp) for one in worst] == [("a.jpg", 1), ("b.jpg", 1), ("c.jpg", 1)]
+
+
+def test_counts_of_a_class_are_of_its_labels_and_of_its_predictions() -> None:
+    found = objects(CAT, WRONG, ("cat", 0.7, [80, 80, 90, 90]), ("dog", 0.9, AWAY))
+    labels = true(("cat", BOX), ("cat", [30, 30, 40, 40]))
+    cat = one(found, labels).classes["cat"]
+    assert (cat.truth, cat.predicted, cat.tp, cat.fp, cat.fn) == (2, 3, 1, 2, 1)
+    dog = one(found, labels).classes["dog"]
+    assert (dog.truth, dog.predicted, dog.tp, dog.fp, dog.fn) == (0, 1, 0, 1, 0)
+    assert (dog.ap, dog.recall, dog.precision) == (None, None, 0)
+
+
+def test_a_class_without_truth_does_not_pull_the_mean_down() -> None:
+    result = one(objects(CAT, ("dog", 0.9, AWAY)), true(("cat", BOX)), bootstrap=20)
+    assert (result.ap, result.classes["cat"].ap) == pytest.approx((1, 1))
+    assert result.intervals["ap"] == pytest.approx((1, 1))
+
+
+def test_the_confusion_matrix_is_of_the_operating_point() -> None:
+    found = objects(CAT, ("dog", 0.35, AWAY), ("dog", 0.34, AWAY))
+    row = one(found, true(("cat", BOX)), score_threshold=0.35)
+    assert row.confusion is not None
+    assert row.confusion.labels == ["cat", "dog", "background"]
+    assert row.confusion.matrix == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
+
+
+def test_without_a_bootstrap_there_is_no_interval() -> None:
+    assert one(objects(CAT), true(("cat", BOX))).intervals == {}
+
+
 # -- against pycocotools ----------------------------------------------------------------------
 
 

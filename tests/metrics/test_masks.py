@@ -13,7 +13,7 @@ from autolabel.ops import masks
 from autolabel.types import Objects
 from tests.measuring import objects, true
 
-BOX = [10, 10, 50, 50]
+BOX, AWAY = [10, 10, 50, 50], [60, 60, 90, 90]
 
 
 def filled(box: list[int]) -> bytes:
@@ -28,17 +28,23 @@ def with_masks(labels: Objects, *given: bytes | None) -> Objects:
     return replace(labels, mask=column)
 
 
-def photos(labels: Objects, count: int = 1) -> EvaluationSet:
-    flags = np.zeros(len(labels), bool)
-    names = tuple(f"{i}.jpg" for i in range(count))
-    sides = ((100, 100),) * count
-    return EvaluationSet(("cat",), (), (labels,) * count, (flags,) * count, names, names, sides)
+def photos(labels: Objects, ignore: list[bool] | None = None) -> EvaluationSet:
+    flags = np.array(ignore, bool) if ignore else np.zeros(len(labels), bool)
+    return EvaluationSet(("cat",), (), (labels,), (flags,), ("0.jpg",), ("0.jpg",), ((100, 100),))
 
 
-def measured(found: Objects, labels: Objects, samples: int = 0) -> Any:
+def measured(
+    found: Objects,
+    labels: Objects,
+    samples: int = 0,
+    *,
+    at_least: float = 0.0,
+    ignore: list[bool] | None = None,
+) -> Any:
     return measure(
-        [found], photos(labels), score_threshold=0.0, iou=0.5, weights=draw(1, samples, 0)
-    ).figures.masks
+        [found], photos(labels, ignore), score_threshold=at_least, iou=0.5,
+        weights=draw(1, samples, 0),
+    ).figures.masks  # fmt: skip
 
 
 def test_masks_are_scored_by_their_own_overlap() -> None:
@@ -77,3 +83,23 @@ def test_what_was_found_without_a_mask_is_wrong() -> None:
     found = objects(("cat", 0.9, BOX), ("cat", 0.5, BOX))
     result = measured(with_masks(found, None, filled(BOX)), labels)
     assert result.ap50 == pytest.approx(0.5)
+
+
+def test_the_mean_is_of_the_operating_point() -> None:
+    labels = with_masks(true(("cat", BOX), ("cat", AWAY)), filled(BOX), filled(AWAY))
+    found = with_masks(
+        objects(("cat", 0.35, BOX), ("cat", 0.34, AWAY)), filled(BOX), filled([60, 60, 62, 90])
+    )
+    assert measured(found, labels, at_least=0.35).mean_iou == 1
+    assert measured(found, labels).mean_iou < 0.6
+
+
+def test_what_is_to_be_ignored_needs_no_mask_and_counts_neither_way() -> None:
+    labels = with_masks(true(("cat", BOX), ("cat", AWAY)), filled(BOX), None)
+    found = with_masks(objects(("cat", 0.9, BOX)), filled(BOX))
+    assert measured(found, labels, ignore=[False, True]).mean_iou == 1
+    both = with_masks(true(("cat", BOX), ("cat", AWAY)), filled(BOX), filled(AWAY))
+    more = with_masks(
+        objects(("cat", 0.9, BOX), ("cat", 0.8, AWAY)), filled(BOX), filled([60, 60, 62, 90])
+    )
+    assert measured(more, both, ignore=[False, True]).mean_iou == 1
