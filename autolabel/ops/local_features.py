@@ -210,7 +210,7 @@ class FeatureIndex:
         self._signed = np.concatenate(signatures or [np.zeros((0, 2), np.uint64)])[order]
 
     def votes(self, features: Features) -> Float:
-        """Tell how much of the features each picture shares, (pictures,); few count more."""
+        """Tell how much each picture shares, (pictures,); a feature of few counts more."""
         votes = np.zeros(self.count, np.float32)
         if not len(features.codes) or not len(self._owners):
             return votes

@@ -20,14 +20,6 @@ FILES = sorted((REPO / "configs").glob("*.yaml"))
 PUBLISHED = [path for path in FILES if path.stem != "demo"]
 """Those that name published models; `demo` runs on the sample's own, in a test of its own."""
 
-DETECTOR_KINDS = {
-    "grounding-dino-tiny": "grounding-dino",
-    "llmdet-large": "mm-grounding-dino",
-    "llmdet-tiny": "mm-grounding-dino",
-    "sam3": "sam3_video",
-}
-"""Registered name -> the `model_type` that its published `config.json` states."""
-
 LABELS_FOR_SURE = [
     "engine.device=cpu",
     "detect.box_threshold=0",
@@ -96,12 +88,12 @@ def test_nothing_in_permissive_is_for_research_only_or_under_agpl() -> None:
 
 def build(task: str, name: str, folder: Path) -> Path:
     """A small random checkpoint of the class that the registered name is of."""
+    kind = registry.registered()[name].model_type
     if task == "detector":
-        return checkpoints.DETECTORS[DETECTOR_KINDS[name]](folder)
+        return checkpoints.DETECTORS[kind](folder)
     if task == "segmenter":
-        kind = checkpoints_segmenters.KINDS[name]
         return checkpoints_segmenters.BUILDERS[kind](folder)
-    return checkpoints_embedders.BUILDERS[task][checkpoints_embedders.KINDS[name]](folder)
+    return checkpoints_embedders.BUILDERS[task][kind](folder)
 
 
 def kept(workspace: Path) -> Mapping[str, int]:

@@ -217,29 +217,3 @@ BUILDERS: dict[str, dict[str, Callable[[Path], Path]]] = {
     },
 }
 """task -> `model_type` -> what writes a small checkpoint of it."""
-
-KINDS: dict[str, str] = {
-    "align-base": "align",
-    "altclip": "altclip",
-    "chinese-clip-base": "chinese_clip",
-    "clip-vit-base-patch16": "clip",
-    "clip-vit-base-patch32": "clip",
-    "clip-vit-large-patch14": "clip",
-    "dinov2-base": "dinov2",
-    "dinov2-large": "dinov2",
-    "dinov2-registers-base": "dinov2_with_registers",
-    "dinov2-small": "dinov2",
-    "dinov3-convnext-tiny": "dinov3_convnext",
-    "dinov3-small": "dinov3_vit",
-    "ijepa-huge": "ijepa",
-    "metaclip-b32": "clip",
-    "metaclip2-b32": "metaclip_2",
-    "openclip-vit-b-32": "clip",
-    "openclip-vit-h-14": "clip",
-    "siglip-base-patch16-224": "siglip",
-    "siglip-so400m": "siglip",
-    "siglip2-base-patch16-224": "siglip",
-    "siglip2-naflex": "siglip2",
-    "vit-base": "vit",
-}
-"""Registered name -> the `model_type` that its published `config.json` states."""

@@ -428,23 +428,3 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "sam_hq": save_sam_hq,
 }
 """`model_type` -> what writes a small checkpoint of it."""
-
-KINDS: dict[str, str] = {
-    "edgetam": "edgetam_video",
-    "sam-hq-vit-base": "sam_hq",
-    "sam-hq-vit-huge": "sam_hq",
-    "sam-hq-vit-large": "sam_hq",
-    "sam-vit-base": "sam",
-    "sam-vit-huge": "sam",
-    "sam-vit-large": "sam",
-    "sam2-hiera-base-plus": "sam2_video",
-    "sam2-hiera-large": "sam2_video",
-    "sam2-hiera-small": "sam2_video",
-    "sam2-hiera-tiny": "sam2_video",
-    "sam2.1-hiera-base-plus": "sam2_video",
-    "sam2.1-hiera-large": "sam2_video",
-    "sam2.1-hiera-small": "sam2_video",
-    "sam2.1-hiera-tiny": "sam2_video",
-    "sam3-tracker": "sam3_video",
-}
-"""Registered name -> the `model_type` that its published `config.json` states."""

@@ -21,7 +21,7 @@ from autolabel.testing.embedder import (
     as_promised,
 )
 from tests.embedders import make_crops
-from tests.models.checkpoints_embedders import BUILDERS, KINDS
+from tests.models.checkpoints_embedders import BUILDERS
 from tests.models.hub import COMMIT, put_in_cache
 
 TASKS = ("image-text", "image")
@@ -148,8 +148,7 @@ def test_it_is_found_by_name_as_by_folder(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert name in KINDS, f"tests/models/checkpoints_embedders.py does not say what {name} is"
-    folder = BUILDERS[task][KINDS[name]](tmp_path / "checkpoint")
+    folder = BUILDERS[task][registry.registered()[name].model_type](tmp_path / "checkpoint")
     put_in_cache(tmp_path, registry.registered()[name].hub_id, folder)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     located = registry.locate(task, name, fetch=False)

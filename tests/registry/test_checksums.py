@@ -93,6 +93,7 @@ def test_the_catalogue_holds_together() -> None:
         assert "/" not in name
         assert known.parameters_millions is None or 1 < known.parameters_millions < 10_000, name
         assert registry.hub_id_of(name) == known.hub_id
+        assert known.model_type in registry.ADAPTERS[known.task], name
     known = registry.MODELS
     assert known["altclip"].licence == "CreativeML OpenRAIL-M"
     measured = {"altclip": 860, "sam-hq-vit-huge": 600, "metaclip2-b32": 600, "edgetam": 13.9}
