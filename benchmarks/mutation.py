@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import os
 import random
 import shutil
@@ -25,6 +24,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -162,22 +162,26 @@ def wide(room: str, home: Path) -> list[str]:
     return [str(home / "tests" / test) for test in (room, *ROOMS[room])]
 
 
-def tested(tests: list[str], home: Path) -> str:
+def run_tests(tests: list[str], home: Path, *, shown: bool = False) -> str:
     """Run tests in a fork, until the first that fails: noticed, survived or nothing to run."""
     pid = os.fork()
     if pid == 0:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
+        for number in (0,) if shown else (0, 1, 2):
             os.dup2(null, number)
         os.chdir(home)
         sys.path[:0] = [str(home)]
         import pytest
 
-        options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "--no-header"]
+        options = ["-x", "-q", "-n0", "-p", "no:cacheprovider"]
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # libraries are loaded
         status = 99
-        with contextlib.suppress(BaseException):
+        try:
             status = int(pytest.main([*options, *tests]))
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
         os._exit(status)
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
@@ -198,17 +202,16 @@ def verdict(mutant: Mutant, home: Path) -> str:
     place.write_text(mutant.made()[0], "utf-8")
     room = mutant.path.relative_to(REPO / "autolabel").parts[0]
     try:
-        first = tested(near(mutant.path, home), home)
+        first = run_tests(near(mutant.path, home), home)
         if first not in ("survived", "nothing"):
             return first
-        return tested(wide(room, home), home)
+        return run_tests(wide(room, home), home)
     finally:
         place.write_text(whole, "utf-8")
 
 
 def load_libraries() -> None:
-    """Load what takes long, and nothing of ours."""
-    import hypothesis
+    """Load what takes long, and nothing of ours, nor what pytest wants to load itself."""
     import numpy
     import PIL.Image
     import pyarrow.parquet
@@ -220,7 +223,7 @@ def load_libraries() -> None:
     import torchvision
     import transformers
 
-    loaded = (hypothesis, numpy, PIL.Image, pyarrow.parquet, pycocotools.mask, pytest)
+    loaded = (numpy, PIL.Image, pyarrow.parquet, pycocotools.mask, pytest)
     assert all((*loaded, scipy.ndimage, supervision, torch, torchvision, transformers))
     assert not any(name.split(".")[0] in ("autolabel", "tests") for name in sys.modules)
 
@@ -247,7 +250,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = copied(Path(folder))
         for room in options.rooms.split(","):
-            if (found := tested(wide(room, home), home)) != "survived":
+            if (found := run_tests(wide(room, home), home, shown=True)) != "survived":
                 sys.exit(f"the tests of {room} fail without a mutant, or hang: {found}")
         for mutant in drawn:
             if time.monotonic() > end:
