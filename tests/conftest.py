@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,6 +24,9 @@ SAMPLE = REPO / "sample_data"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes says more of what else the machine does than of the code.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Before anything loads torch: as many processes as processors are at work, each with one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -3,6 +3,7 @@
 Ultralytics stores the module objects themselves, which `torch.load` refuses unless their classes
 are allowed. Here a class is allowed when it is a layer of torch or of ultralytics, and then only to
 be filled with its attributes as they were saved: a file that calls it, as a pickle can, is refused.
+It is our own because torch lets a file call an allowed class, with arguments of the file's choice.
 """
 
 from __future__ import annotations

@@ -82,6 +82,8 @@ class NearIndex(Generic[K]):
     `max_bits` bits. So whatever is near lies within its radius in some band, and the few values
     within that radius are looked up (the generalised pigeonhole principle: Norouzi, Punjani and
     Fleet, arXiv 1307.2982, section 3). The work grows steeply with the radii, and so beyond 8 bits.
+    It is our own because ImageHash compares with every hash, and the libraries that index binary
+    codes are large and answer nearly, not exactly.
 
     Args:
         max_bits: hashes that differ in more bits than this are not near; 0 to 64.

@@ -3,6 +3,9 @@
 Outlines lie half a pixel outside the outermost pixel centres, on the grid in which pixel (x, y)
 covers [x, x + 1) x [y, y + 1). A mask of several parts with holes becomes as many outlines, each
 with its holes; `one_ring` joins them to a single path for formats that allow no more.
+
+contourpy finds the outlines and shapely simplifies them. The rest is our own because the libraries
+that write such formats drop parts or fill holes, and so write another mask.
 """
 
 from __future__ import annotations
