@@ -79,15 +79,15 @@ def snapshot(ws: Path) -> dict[Path, bytes]:
 def stop_after(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
     """Ctrl-C in `refine` once so many images have their masks."""
     left = [images]
-    refined = refining.Refine._refined
+    masks_of = refining.masks_of
 
-    def counted(self: object, record: object) -> object:
+    def counted(*arguments: Any) -> Any:
         left[0] -= 1
         if left[0] < 0:
             raise KeyboardInterrupt
-        return refined(self, record)  # type: ignore[arg-type]
+        return masks_of(*arguments)
 
-    monkeypatch.setattr(refining.Refine, "_refined", counted)
+    monkeypatch.setattr(refining, "masks_of", counted)
 
 
 def interrupted_refine(run: Run, ws: Path, segmenter: Path) -> None:
