@@ -18,7 +18,7 @@ import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -115,17 +115,16 @@ class PluginTable(Mapping[str, T]):
         """What the installed packages add, sorted by name; the first of two of one name."""
         values: dict[str, T] = {}
         sources: dict[str, str] = {}
-        problems: list[str] = []
-        for entry in sorted(entry_points(group=self.group), key=lambda e: e.name):
+        entries, problems = _entries(self.group)
+        for entry in entries:
             source = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
             try:
                 found = entry.load()
                 why = self._refused(entry, found, sources)
             except (Exception, SystemExit) as e:  # a plugin's code may raise anything
-                why = f"{type(e).__name__}: {e}"
+                why = _line(e)
             if why:
-                text = " ".join(why.split())[:200]
-                problems.append(f"{self.kind} {entry.name!r} of {source} is left out: {text}")
+                problems.append(f"{self.kind} {entry.name!r} of {source} is left out: {why}")
             else:
                 values[entry.name], sources[entry.name] = found, source
         return Plugins(values, sources, tuple(problems))
@@ -142,6 +141,26 @@ class PluginTable(Mapping[str, T]):
         if entry.name in sources:
             return f"the name is registered by {sources[entry.name]} too"
         return self._wrong(entry.name, found)
+
+
+def _entries(group: str) -> tuple[list[EntryPoint], list[str]]:
+    """Return what packages register, by name, and what is wrong with lists that cannot be read."""
+    found: dict[tuple[str, str], EntryPoint] = {}
+    problems: list[str] = []
+    try:
+        return sorted(entry_points(group=group), key=lambda e: e.name), problems
+    except Exception:  # the list of some package is damaged, of ours or not: leave out that one
+        for package in distributions():
+            try:
+                for entry in package.entry_points.select(group=group):
+                    found.setdefault((entry.name, package.name), entry)
+            except Exception as e:
+                problems.append(f"what {package.name} registers cannot be read: {_line(e)}")
+    return [found[key] for key in sorted(found)], problems
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def problems_met() -> tuple[str, ...]:

@@ -82,6 +82,19 @@ def test_of_two_packages_with_one_name_the_second_is_told_of_the_first(
     assert f"registered by {first} too" in second[0]
 
 
+def test_a_package_whose_list_is_damaged_costs_what_it_registers(
+    table: PluginTable[int], tmp_path: Path
+) -> None:
+    install(tmp_path, "pots", "A = 5", {GROUP: {"blue": "pots:A"}})
+    install(tmp_path, "vats", "A = 7", {GROUP: {"white": "vats:A"}})
+    damaged = tmp_path / "pots-1.0.dist-info" / "entry_points.txt"
+    damaged.write_text(f"[{GROUP}]\nno equals sign\n", "utf-8")
+    with installed(tmp_path):
+        assert dict(table) == {"red": 1, "late": sys.maxsize, "white": 7}
+        (line,) = problems_met()
+    assert "pots" in line
+
+
 def test_a_name_that_nobody_registers(table: PluginTable[int]) -> None:
     with pytest.raises(KeyError):
         table["mauve"]
