@@ -20,7 +20,7 @@ FEW = 3
 
 
 def are_the_same(found: Sequence[Objects], against: EvaluationSet) -> bool:
-    """Whether the hand labels of every photo are what was found in it, box by box.
+    """Say whether the hand labels of every photo are what was found in it, box by box.
 
     Args:
         found: the objects in each of the photos.

@@ -107,7 +107,7 @@ def _slashed(name: str) -> str:
 def _mismatch(
     record: Record | None, image: GroundTruthImage, known: list[Record], *, ambiguous: bool
 ) -> str | None:
-    """Why the two cannot be compared, or None."""
+    """Say why the two cannot be compared, or None."""
     if ambiguous:
         return "its name fits more than one image"
     if record is None:

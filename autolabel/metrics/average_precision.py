@@ -45,7 +45,7 @@ def _precision(matched: Matched, weights: Ints) -> Floats:
 
 
 def _envelope(times: Floats, hit: Bools, miss: Bools, positives: Ints) -> tuple[Floats, Floats]:
-    """The best precision at each recall or any higher one, and the recalls, (samples, hits).
+    """Return the best precision from each recall up, and the recalls, (samples, hits).
 
     Precision is highest right after a hit, so that nothing else is looked at.
     """

@@ -44,5 +44,5 @@ class EvaluationSet:
     without_truth: int = 0
 
     def labelled(self) -> Iterator[tuple[Objects, Bools]]:
-        """The hand labels of each image and what of them is to be ignored."""
+        """Iterate over the hand labels of each image and what of them is to be ignored."""
         return zip(self.truth, self.ignore, strict=True)

@@ -63,7 +63,7 @@ def _all_there(labels: Sequence[npt.NDArray[np.object_]]) -> bool:
 
 
 def _with_masks(objects: Objects, side_wh: tuple[int, int]) -> Objects:
-    """The objects, with an empty mask where there is none."""
+    """Return the objects, with an empty mask where there is none."""
     if not any(mask is None for mask in objects.mask):
         return objects
     width, height = side_wh
@@ -76,7 +76,7 @@ def _with_masks(objects: Objects, side_wh: tuple[int, int]) -> Objects:
 def _fits(
     found: Sequence[Objects], against: EvaluationSet, iou: float, at_least: float
 ) -> list[list[float]]:
-    """For each image the IoU of the masks of each pair of boxes of one class."""
+    """Return for each image the IoU of the masks of each pair of boxes of one class."""
     fits: list[list[float]] = []
     both = zip(found, against.labelled(), against.sides_wh, strict=True)
     for objects, (labels, flags), (width, height) in both:

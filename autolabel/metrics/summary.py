@@ -24,7 +24,7 @@ def sentences(result: Evaluation) -> list[str]:
 
 
 def _difference(one: Difference, rows: dict[str, EntryResult], speed: Speed | None) -> str:
-    """AP50 of a student, precision and recall of a filter, whose AP50 says little."""
+    """Give AP50 of a student, precision and recall of a filter, whose AP50 says little."""
     labels = _is_labelled(one.minus, rows)
     if one.of in rows and rows[one.of].kind == "labels":
         parts = [_change(one.figures.get(name), name) for name in ("precision", "recall")]
@@ -44,7 +44,7 @@ def _difference(one: Difference, rows: dict[str, EntryResult], speed: Speed | No
 
 
 def _operating(one: Difference, rows: dict[str, EntryResult]) -> str:
-    """Precision and recall of a student where it is used, and plainly which of them fell."""
+    """Give precision and recall of a student where it is used, and plainly which of them fell."""
     of, minus = rows.get(one.of), rows.get(one.minus)
     if of is None or minus is None or of.kind != "student" or minus.kind not in _LABELLED:
         return ""
@@ -82,7 +82,7 @@ def timed(speed: Speed) -> str:
 
 
 def _batches(speed: Speed) -> str:
-    """How many images a model got at a time; with the names where they differ."""
+    """Say how many images a model got at a time; with the names where they differ."""
     names: dict[int, list[str]] = {}
     for name, size in speed.batch_sizes.items():
         names.setdefault(size, []).append(name)
@@ -123,7 +123,7 @@ def _times(faster: float) -> str:
 
 
 def _share(result: Evaluation) -> str:
-    """What auto labels cost, against hand labels of the same images."""
+    """Say what auto labels cost, against hand labels of the same images."""
     figure = result.reference.share.get("ap50") if result.reference else None
     if result.reference is None or figure is None or figure.value is None:
         return ""

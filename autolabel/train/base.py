@@ -36,7 +36,7 @@ class Student(Protocol):
         min_score: float,
         max_objects: int,
     ) -> list[Objects]:
-        """What it finds in each image, the surest first.
+        """Find objects in each image, the surest first.
 
         Args:
             images: upright RGB, (height, width, 3) each; they may differ in size.

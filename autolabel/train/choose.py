@@ -33,13 +33,13 @@ class ChosenLayer(Layer):
         self.held_out = held_out
 
     def records(self) -> Iterator[Record]:
-        """All records; the `split` of those that are put aside says why."""
+        """Iterate over all records; the `split` of those that are put aside says why."""
         for record in super().records():
             why = self.aside.get(record.image_id) if record.usable else None
             yield record if why is None else replace(record, split=why)
 
     def fingerprint(self) -> str:
-        """Hash of the labels and of what is put aside."""
+        """Return a hash of the labels and of what is put aside."""
         aside = "".join(sorted(f"{image_id}={why}\n" for image_id, why in self.aside.items()))
         return hashlib.sha256(f"{super().fingerprint()}\n{aside}".encode()).hexdigest()
 
@@ -56,7 +56,7 @@ def apart_from(recipe: TrainConfig, truth: GroundTruth) -> TrainConfig:
 def choose(
     workspace: Workspace, layer: Layer, config: TrainConfig, engine: EngineConfig | None = None
 ) -> ChosenLayer:
-    """The layer without what was made from a held-out photo and without surplus background.
+    """Return the layer without what was made from a held-out photo and without surplus background.
 
     Args:
         workspace: that of the layer.
@@ -88,7 +88,7 @@ def choose(
 def _leaks(
     workspace: Workspace, held_out: guard.HeldOutFiles, engine: EngineConfig | None
 ) -> list[str]:
-    """Ids of the images that are held-out photos, or were made from one."""
+    """Return the ids of the images that are held-out photos, or were made from one."""
     if not held_out.photos:
         return []
     images = workspace.require("images")

@@ -99,7 +99,7 @@ def _rows(network: Any) -> list[Any]:
 
 
 def _row(row: Any, index: int, network: Mapping[str, Any]) -> str:
-    """The name of a row's layer."""
+    """Return the name of a row's layer."""
     if not isinstance(row, list) or len(row) != 4:
         raise _WrongError(f"row {index} is not [from, repeats, layer, arguments]")
     source, repeats, layer, arguments = row
@@ -137,7 +137,7 @@ def _is_argument(value: Any) -> bool:
 
 
 def _number(value: Any) -> float:
-    """A finite number, else infinity."""
+    """Return a finite number, else infinity."""
     known = isinstance(value, int | float) and not isinstance(value, bool)
     return value if known and math.isfinite(value) else math.inf
 

@@ -29,7 +29,7 @@ _NO_LIMIT = 1_000_000
 
 
 def choose_threshold(student: Student, data: Dataset, names: Sequence[str]) -> dict[str, Any]:
-    """The score from which F1 over all classes is best on the val part of the training set.
+    """Choose the score from which F1 over all classes is best on the val part of the training set.
 
     The val part is auto-labelled: no hand label has a say. Of thresholds with equal F1 the highest
     is taken.
@@ -70,7 +70,7 @@ def _stepped(score: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _chunks(folder: Path | None) -> Iterator[list[tuple[Path, Path]]]:
-    """Images of the val part with their label files, a few at a time."""
+    """Iterate over images of the val part with their label files, a few at a time."""
     if folder is None:
         return
     images = sorted((folder / "images" / "val").iterdir())

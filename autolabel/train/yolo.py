@@ -59,7 +59,7 @@ class Start:
 
 
 def find_start(config: TrainConfig, has_masks: bool) -> Start:
-    """The student that the options name, for boxes or for masks.
+    """Find the student that the options name, for boxes or for masks.
 
     Raises:
         AutolabelError: it is not found, is not a detector, or cannot do the task.
@@ -98,7 +98,7 @@ def _file(reference: str) -> Path:
 
 
 def _with_masks(file: Path) -> Path:
-    """The variant of a model description that finds masks, where there is one."""
+    """Return the variant of a model description that finds masks, where there is one."""
     if file.stem.endswith("-seg") or file.is_file():
         return file
     variant = file.with_name(f"{file.stem}-seg{file.suffix}")
@@ -106,7 +106,7 @@ def _with_masks(file: Path) -> Path:
 
 
 def _packaged(file: Path) -> Path | None:
-    """The description that ultralytics ships under that name: yolo26n.yaml is in yolo26.yaml."""
+    """Find the description that ultralytics ships as that name: yolo26n.yaml is in yolo26.yaml."""
     if len(file.parts) > 1:
         return None
     scale = tasks.guess_model_scale(file)
@@ -152,7 +152,7 @@ def _from_checkpoint(file: Path) -> Start:
 
 
 def load_model(file: Path) -> tuple[Any, dict[str, Any]]:
-    """The network in a checkpoint, in single precision, and the checkpoint.
+    """Return the network in a checkpoint, in single precision, and the checkpoint.
 
     Raises:
         AutolabelError: it holds none for boxes or masks, something else, or weights that are not
@@ -198,7 +198,7 @@ class YoloStudent:
         min_score: float,
         max_objects: int,
     ) -> list[Objects]:
-        """What it finds in each image; see `autolabel.train.base.Student`."""
+        """Find objects in each image; see `autolabel.train.base.Student`."""
         alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, image in enumerate(images):
             alike[image.shape].append(i)
@@ -214,7 +214,7 @@ class YoloStudent:
     def _predict(
         self, images: Sequence[npt.NDArray[np.uint8]], min_score: float, max_objects: int
     ) -> list[Objects]:
-        """The same for images of one size."""
+        """Do the same for images of one size."""
         fit = LetterBox((self.imgsz, self.imgsz), auto=True, stride=self.stride)
         stacked = np.stack([fit(image=np.ascontiguousarray(image)) for image in images])
         pixels = torch.from_numpy(stacked).to(self.device).permute(0, 3, 1, 2).float() / 255
@@ -239,7 +239,7 @@ class YoloStudent:
     def _objects(
         self, row: torch.Tensor, seen: Sequence[int], shape: tuple[int, ...], proto: Any
     ) -> Objects:
-        """One image's rows of x1 y1 x2 y2 score class and mask coefficients."""
+        """Turn one image's rows of x1 y1 x2 y2 score class and mask coefficients into objects."""
         boxes = ops.scale_boxes(seen, row[:, :4].clone(), shape)
         masks: list[bytes | None] | None = None
         if proto is not None and len(row):

@@ -78,11 +78,11 @@ class _Ours:
         self.resume = self.state is not None
 
     def get_dataset(self) -> dict[str, Any]:
-        """The dataset, without ultralytics' search for fonts and downloads."""
+        """Return the dataset, without ultralytics' search for fonts and downloads."""
         return self.own_data
 
     def setup_model(self) -> dict[str, Any] | None:
-        """The network, from memory and not from a file."""
+        """Set up the network, from memory and not from a file."""
         one: Any = self
         one.model = one.get_model(
             cfg=deepcopy(self.start.network), weights=self.start.weights, verbose=False
@@ -178,7 +178,7 @@ class _Ours:
         return False
 
     def _checkpoint(self) -> bytes:
-        """The student as ultralytics reads it, of half precision; the same bytes each time."""
+        """Return the student as ultralytics reads it, in half precision; always the same bytes."""
         one: Any = self
         network = deepcopy(one.ema.ema).half()
         network.criterion = None

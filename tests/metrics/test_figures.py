@@ -114,6 +114,9 @@ def test_counts_of_a_class_are_of_its_labels_and_of_its_predictions() -> None:
     dog = one(found, labels).classes["dog"]
     assert (dog.truth, dog.predicted, dog.tp, dog.fp, dog.fn) == (0, 1, 0, 1, 0)
     assert (dog.ap, dog.recall, dog.precision) == (None, None, 0)
+    assert dog.best_f1 is None
+    assert cat.best_f1 is not None
+    assert (cat.best_f1.threshold, cat.best_f1.f1) == pytest.approx((0.9, 2 / 3))
 
 
 def test_a_class_without_truth_does_not_pull_the_mean_down() -> None:

@@ -59,6 +59,9 @@ def test_masks_are_scored_by_their_own_overlap() -> None:
     assert part.ap75 == 0
     assert part.ap == pytest.approx(3 / 10)
     assert part.mean_iou == pytest.approx(0.6)
+    most = measured(with_masks(found, filled([10, 10, 39, 50])), labels)  # 0.725 of it
+    assert most.intervals == {}
+    assert (most.ap75, most.ap) == (0, pytest.approx(5 / 10))
 
 
 def test_a_bad_mask_in_a_good_box_pulls_the_mean_down() -> None:
