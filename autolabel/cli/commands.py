@@ -29,7 +29,7 @@ from autolabel.config import (
     TrainConfig,
 )
 from autolabel.errors import AutolabelError, UsageError, suggest
-from autolabel.pipeline.file import known_steps, load
+from autolabel.pipeline.file import file_model, known_steps, load
 
 __all__ = ["app"]
 
@@ -154,7 +154,7 @@ def init(
 
     try:
         with file.open("x", encoding="utf-8") as new:
-            new.write(starter(file.name))
+            new.write(starter(file.name, file_model()))
     except FileExistsError:
         raise UsageError(f"{file} is there already", hint="name another file") from None
     except OSError as e:

@@ -43,21 +43,25 @@ _MARKED = {"source": "your photos", "prompt": "what to find, each a class"}
 _WIDTH = 100
 
 
-def starter(name: str) -> str:
-    """The text of a pipeline file called `name`: valid as it is, and full of explanations.
+def starter(name: str, model: type[PipelineConfig] = PipelineConfig) -> str:
+    """Return the text of a pipeline file: valid as it is, and full of explanations.
+
+    Args:
+        name: of the file.
+        model: what it may hold; a stage that is not one of ours is commented out.
 
     >>> print(starter("pipeline.yaml").splitlines()[7])
     workspace: workspace
     """
     parts = [_HEAD.format(name=name)]
-    for stage, field in PipelineConfig.model_fields.items():
-        model = group_of(field.annotation)
-        if model is None:
+    for stage, field in model.model_fields.items():
+        options = group_of(field.annotation)
+        if options is None:
             parts.append("workspace: workspace\n")
             continue
         listed = typing.get_origin(field.annotation) is tuple
-        lines = _section(stage, model, _GIVEN[stage], listed=listed)
-        if stage in _OFF:
+        lines = _section(stage, options, _GIVEN.get(stage, {}), listed=listed)
+        if stage in _OFF or stage not in _GIVEN:
             lines = (line if line.startswith("#") else f"#{line}" for line in lines)
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)

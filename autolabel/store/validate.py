@@ -17,21 +17,17 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from autolabel.config import Config, DetectConfig, FilterConfig, IngestConfig, RefineConfig
+from autolabel.config import Config
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
+from autolabel.plugins import named
 from autolabel.reading import read_json
 from autolabel.sources import from_uri
 from autolabel.store.manifest import Manifest
 from autolabel.store.shards import SHARD
 
-STAGES: Mapping[str, type[Config]] = {
-    "ingest": IngestConfig,
-    "detect": DetectConfig,
-    "refine": RefineConfig,
-    "filter": FilterConfig,
-}
-"""Stages whose settings are options."""
+STAGES = "autolabel.stages.table:STAGES"
+"""Stage -> what it is; looked up by name, as the room that holds it knows the store."""
 LARGEST_MANIFEST = 2**26
 """Bytes; one that notes 100,000 shards takes 8 MB."""
 _LAYER = re.compile(r"[A-Za-z0-9_][\w.-]{0,99}(/[A-Za-z0-9_][\w.-]{0,99})?", re.ASCII)
@@ -89,7 +85,8 @@ def _types() -> dict[str, TypeAdapter[Any]]:
 
 def _check_settings(manifest: Manifest) -> None:
     """See that settings are what their stage takes; those of older versions are left alone."""
-    options = STAGES.get(manifest.stage)
+    entry = named(STAGES).get(manifest.stage)
+    options: type[Config] | None = entry.config if entry else None
     for key in manifest.settings if options else ():
         if options and key in options.model_fields and key not in options.HOW:
             try:

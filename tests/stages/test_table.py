@@ -104,6 +104,8 @@ def test_a_stage_of_one_file_is_part_of_a_pipeline(
         assert done.status == 0, done.err
         return {step["step"].partition(" ")[0]: step for step in done.json()}
 
+    assert run("init", tmp_path / "mine.yaml").status == 0
+    assert "\n#darkness:\n" in (tmp_path / "mine.yaml").read_text("utf-8")
     assert list(planned()) == ["ingest", "detect", "filter", "darkness", "export"]
     assert planned()["darkness"] == {"step": "darkness", "images": 4, "reason": "not done yet"}
     done = run("run", file, "--json")
