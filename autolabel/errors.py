@@ -47,8 +47,9 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     Args:
         cutoff: least likeness, in [0, 1], as of `difflib.get_close_matches`.
 
-    >>> nearest("promt", ["prompt", "model"])
-    'prompt'
+    Examples:
+        >>> nearest("promt", ["prompt", "model"])
+        'prompt'
     """
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), None)
 
@@ -56,8 +57,9 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 def suggest(word: str, known: Sequence[str], intro: str) -> str:
     """Return a hint for a name that is not known: the nearest one, else all of them.
 
-    >>> suggest("promt", ["prompt", "model"], "the keys are")
-    "did you mean 'prompt'?"
+    Examples:
+        >>> suggest("promt", ["prompt", "model"], "the keys are")
+        "did you mean 'prompt'?"
     """
     near = nearest(word, known)
     return f"did you mean {near!r}?" if near else f"{intro}: {', '.join(known)}"

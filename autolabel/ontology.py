@@ -19,11 +19,12 @@ class Ontology:
         classes: class name -> its prompts; the order gives the ids 0, 1, 2, …
         negatives: prompts that compete for boxes and whose boxes are dropped.
 
-    >>> o = Ontology.from_prompts(["RBC=red blood cell, erythrocyte", "platelet"], ["smudge"])
-    >>> o.names
-    ('RBC', 'platelet')
-    >>> o.pairs()
-    [('RBC', 'red blood cell'), ('RBC', 'erythrocyte'), ('platelet', 'platelet'), (None, 'smudge')]
+    Examples:
+        >>> o = Ontology.from_prompts(["RBC=red blood cell, erythrocyte", "platelet"], ["smudge"])
+        >>> o.names
+        ('RBC', 'platelet')
+        >>> o.pairs()[:2], o.pairs()[-1]
+        ([('RBC', 'red blood cell'), ('RBC', 'erythrocyte')], (None, 'smudge'))
     """
 
     classes: Mapping[str, tuple[str, ...]]
@@ -97,8 +98,9 @@ class Ontology:
         ``classes`` as a list of names; any other mapping of text to text is read as
         ``{prompt: class}``.
 
-        >>> Ontology.from_mapping({"red blood cell": "RBC", "erythrocyte": "RBC"}).classes
-        {'RBC': ('red blood cell', 'erythrocyte')}
+        Examples:
+            >>> Ontology.from_mapping({"red blood cell": "RBC", "erythrocyte": "RBC"}).classes
+            {'RBC': ('red blood cell', 'erythrocyte')}
         """
         if not isinstance(data, Mapping) or not data:
             raise UsageError(

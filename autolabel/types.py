@@ -57,8 +57,9 @@ def is_unread(error: str | None) -> bool:
 
     What the bytes themselves decide, as that they are not an image, is not.
 
-    >>> is_unread("cannot be read: Input/output error"), is_unread("not an image")
-    (True, False)
+    Examples:
+        >>> is_unread("cannot be read: Input/output error"), is_unread("not an image")
+        (True, False)
     """
     return error is not None and error.startswith(_UNREAD)
 
@@ -86,9 +87,10 @@ class Objects:
     Raises:
         ValueError: lengths differ, a shape is wrong, or a box is not finite or is inside out.
 
-    >>> o = Objects.create(["cat", "dog"], [0.9, 0.4], [[0, 0, 4, 4], [1, 1, 3, 5]])
-    >>> len(o), o[o.score > 0.5].label.tolist()
-    (2, ['cat'])
+    Examples:
+        >>> o = Objects.create(["cat", "dog"], [0.9, 0.4], [[0, 0, 4, 4], [1, 1, 3, 5]])
+        >>> len(o), o[o.score > 0.5].label.tolist()
+        (2, ['cat'])
     """
 
     label: npt.NDArray[np.object_]

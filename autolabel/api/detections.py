@@ -24,9 +24,11 @@ def to_supervision(objects: Objects, names: Sequence[str], height: int, width: i
         xyxy float32 (n, 4), confidence float32 (n,), class_id int (n,), and mask bool (n, height,
         width) where any object has one; `data` holds class_name and prompt.
 
-    >>> found = to_supervision(Objects.create(["cat"], [0.9], [[0, 0, 4, 4]]), ["dog", "cat"], 8, 9)
-    >>> found.class_id.tolist(), found.data["class_name"].tolist(), found.mask
-    ([1], ['cat'], None)
+    Examples:
+        >>> cat = Objects.create(["cat"], [0.9], [[0, 0, 4, 4]])
+        >>> found = to_supervision(cat, ["dog", "cat"], 8, 9)
+        >>> found.class_id.tolist(), found.data["class_name"].tolist(), found.mask
+        ([1], ['cat'], None)
     """
     ids = {name: i for i, name in enumerate(names)}
     masks = None

@@ -176,11 +176,12 @@ def load_detector(model: str | Path, device: str = "auto") -> LoadedDetector:
     Raises:
         AutolabelError: there is no such model, or it does not load.
 
-    >>> detector = load_detector("sample_data/models/detector")
-    >>> photo = "sample_data/blood_cells/unlabeled/BloodImage_00000.jpg"
-    >>> found = detector.predict(photo, ["red blood cell", "platelet"], box_threshold=0.3)
-    >>> sorted(set(found.data["class_name"].tolist()))
-    ['red blood cell']
+    Examples:
+        >>> detector = load_detector("sample_data/models/detector")
+        >>> photo = "sample_data/blood_cells/unlabeled/BloodImage_00000.jpg"
+        >>> found = detector.predict(photo, ["red blood cell", "platelet"], box_threshold=0.3)
+        >>> sorted(set(found.data["class_name"].tolist()))
+        ['red blood cell']
     """
     return LoadedDetector(registry.load(registry.locate("detector", str(model)), device))
 
@@ -195,10 +196,11 @@ def load_segmenter(model: str | Path, device: str = "auto") -> LoadedSegmenter:
     Raises:
         AutolabelError: there is no such model, or it does not load.
 
-    >>> segmenter = load_segmenter("sample_data/models/segmenter")
-    >>> photo = "sample_data/blood_cells/unlabeled/BloodImage_00000.jpg"
-    >>> segmenter.predict(photo, [[0, 0, 80, 90]]).mask.shape
-    (1, 480, 640)
+    Examples:
+        >>> segmenter = load_segmenter("sample_data/models/segmenter")
+        >>> photo = "sample_data/blood_cells/unlabeled/BloodImage_00000.jpg"
+        >>> segmenter.predict(photo, [[0, 0, 80, 90]]).mask.shape
+        (1, 480, 640)
     """
     return LoadedSegmenter(registry.load(registry.locate("segmenter", str(model)), device))
 
@@ -213,9 +215,10 @@ def load_embedder(model: str | Path, device: str = "auto") -> LoadedEmbedder:
     Raises:
         AutolabelError: there is no such model, or it does not load.
 
-    >>> embedder = load_embedder("sample_data/models/dinov2")
-    >>> embedder.embed_images(["sample_data/blood_cells/unlabeled/BloodImage_00000.jpg"]).shape
-    (1, 96)
+    Examples:
+        >>> embedder = load_embedder("sample_data/models/dinov2")
+        >>> embedder.embed_images(["sample_data/blood_cells/unlabeled/BloodImage_00000.jpg"]).shape
+        (1, 96)
     """
     try:
         located = registry.locate("image-text", str(model))

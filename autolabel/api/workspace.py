@@ -37,12 +37,13 @@ class Workspace:
         progress: called as (stage, images done, images to do) while a stage works.
         say: called with a line that the command would print, such as a warning.
 
-    >>> import tempfile, autolabel as al
-    >>> ws = al.Workspace(tempfile.mkdtemp() + "/ws")
-    >>> ws.ingest("sample_data/blood_cells/validation", workers=1).images
-    72
-    >>> ws.layers
-    ['scan', 'images']
+    Examples:
+        >>> import tempfile, autolabel as al
+        >>> ws = al.Workspace(tempfile.mkdtemp() + "/ws")
+        >>> ws.ingest("sample_data/blood_cells/validation", workers=1).images
+        72
+        >>> ws.layers
+        ['scan', 'images']
     """
 
     def __init__(
