@@ -35,7 +35,7 @@ REPO = Path(__file__).resolve().parents[1]
 ROOMS: dict[str, tuple[str, ...]] = {
     "store": ("engine", "cli/test_unfinished.py", "stages/test_present.py", "test_crash.py"),
     "ops": ("test_types.py", "datasets", "stages/test_leaks.py", "report/preview"),
-    "metrics": ("evaluate/test_evaluate.py", "evaluate/test_threshold.py", "report/page"),
+    "metrics": ("evaluate", "report/page"),
     "stages": ("cli/test_commands.py", "cli/test_unfinished.py", "cli/test_unseen.py"),
 }
 """Room -> the tests that use it, beside those that mirror it."""
