@@ -110,7 +110,9 @@ def find_entries(request: Request, truth: GroundTruth) -> Entries:
     home, notes = workspace, _notes_about(students, request)
     if _needs_replay(workspace, labels, truth, config):
         photos = [image.path for image in truth.records if image.path is not None]
-        request.say("evaluate: the hand-labelled photos are held out; labelling them aside")
+        request.say(
+            "evaluate: the hand-labelled photos are held out; replaying the pipeline on them"
+        )
         labels = replay(workspace, labels, photos, request.engine, report=request.report)
         home = Workspace(labels.path.parent)
     elif students:
@@ -234,5 +236,5 @@ def _notes_about_baseline(baseline: Baseline) -> list[str]:
         return []
     return [
         f"{baseline.images} of the {baseline.possible} images that {baseline.of.name} could learn "
-        "from are labelled by hand; its twin learned from those alone."
+        "from are labelled by hand; its hand-label baseline learned from those alone."
     ]

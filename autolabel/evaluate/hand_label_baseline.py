@@ -210,7 +210,7 @@ def _hand_layer(
 
 
 def _labels(image: GroundTruthImage, mapped: Mapping[str, str | None]) -> Objects:
-    """Return what a student can learn from: no crowds, and no class that is left out."""
+    """Return what a student can learn from: no regions to ignore, no class left out."""
     objects = image.objects[~image.ignore]
     used = objects[[mapped[label] is not None for label in objects.label]]
     label = used.label.copy()

@@ -18,30 +18,30 @@ BACKGROUND = "background"
 
 
 class ChosenLayer(Layer):
-    """A layer of labels in which some images have been put aside.
+    """A layer of labels in which some images have been left out.
 
     Args:
         layer: the labels.
-        aside: image id -> why it is not used.
+        left_out: image id -> why it is not used.
         held_out: how many photos are held out.
     """
 
-    def __init__(self, layer: Layer, aside: Mapping[str, str], held_out: int = 0) -> None:
+    def __init__(self, layer: Layer, left_out: Mapping[str, str], held_out: int = 0) -> None:
         super().__init__(layer.path, layer.name)
         self.adopt_snapshot(layer)
-        self.aside = aside
+        self.left_out = left_out
         self.held_out = held_out
 
     def records(self) -> Iterator[Record]:
-        """Iterate over all records; the `split` of those that are put aside says why."""
+        """Iterate over all records; the `split` of those that are left out says why."""
         for record in super().records():
-            why = self.aside.get(record.image_id) if record.usable else None
+            why = self.left_out.get(record.image_id) if record.usable else None
             yield record if why is None else replace(record, split=why)
 
     def fingerprint(self) -> str:
-        """Return a hash of the labels and of what is put aside."""
-        aside = "".join(sorted(f"{image_id}={why}\n" for image_id, why in self.aside.items()))
-        return hashlib.sha256(f"{super().fingerprint()}\n{aside}".encode()).hexdigest()
+        """Return a hash of the labels and of what is left out."""
+        left_out = "".join(sorted(f"{image_id}={why}\n" for image_id, why in self.left_out.items()))
+        return hashlib.sha256(f"{super().fingerprint()}\n{left_out}".encode()).hexdigest()
 
 
 def apart_from(recipe: TrainConfig, truth: GroundTruth) -> TrainConfig:
@@ -71,8 +71,8 @@ def choose(
     usable = [record for record in layer.records() if record.usable]
     held_out = guard.HeldOutFiles.find(config.holdout)
     leaks = set(_leaks(workspace, held_out, engine))
-    aside = {record.image_id: LEAK for record in usable if record.image_id in leaks}
-    usable = [record for record in usable if record.image_id not in aside]
+    left_out = {record.image_id: LEAK for record in usable if record.image_id in leaks}
+    usable = [record for record in usable if record.image_id not in left_out]
     # A box of a rejected object is background too, and so is an image of rejected ones alone.
     empty = {record.image_id for record in usable if not record.objects.keep.any()}
     labelled = {record.image_id for record in usable} - empty
@@ -81,8 +81,8 @@ def choose(
         share = config.background_share / (1 - config.background_share)
         most = int(share * len(labelled) + 1e-9)
     order = sorted(empty, key=lambda i: hashlib.sha256(f"{config.seed}:{i}".encode()).hexdigest())
-    aside |= dict.fromkeys(order[most:], BACKGROUND)
-    return ChosenLayer(layer, aside, len(held_out.photos))
+    left_out |= dict.fromkeys(order[most:], BACKGROUND)
+    return ChosenLayer(layer, left_out, len(held_out.photos))
 
 
 def _leaks(
