@@ -8,6 +8,7 @@ import pytest
 
 from autolabel.metrics.bootstrap import draw
 from autolabel.metrics.evaluation_set import EvaluationSet
+from autolabel.metrics.matching import match_by_size
 from autolabel.metrics.measure import measure
 from autolabel.ops import masks
 from autolabel.types import Objects
@@ -106,3 +107,13 @@ def test_what_is_to_be_ignored_needs_no_mask_and_counts_neither_way() -> None:
         objects(("cat", 0.9, BOX), ("cat", 0.8, AWAY)), filled(BOX), filled([60, 60, 62, 90])
     )
     assert measured(more, both, ignore=[False, True]).mean_iou == 1
+
+
+def test_a_mask_is_of_the_size_of_its_own_area() -> None:
+    """A box of 40 x 40 pixels is of medium size; 30 x 30 of them are small."""
+    labels = with_masks(true(("cat", BOX)), filled([10, 10, 40, 40]))
+    flags, given = [np.zeros(1, bool)], ([labels], [labels])
+    by_mask = match_by_size(*given, flags, ("cat",), [0.5], 100, masks_wh=[(100, 100)])
+    by_box = match_by_size(*given, flags, ("cat",), [0.5], 100)
+    assert [by_mask[size][0].positives.sum() for size in ("small", "medium")] == [1, 0]
+    assert [by_box[size][0].positives.sum() for size in ("small", "medium")] == [0, 1]
