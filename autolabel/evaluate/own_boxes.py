@@ -30,7 +30,7 @@ def are_the_same(found: Sequence[Objects], against: EvaluationSet) -> bool:
         (_in_order(objects[np.isin(objects.label.astype(str), against.classes)]), _in_order(truth))
         for objects, truth in zip(found, against.truth, strict=True)
     ]
-    if not all(_are_equal(*pair) for pair in pairs):
+    if not any(map(len, against.truth)) or not all(_are_equal(*pair) for pair in pairs):
         return False
     ours, theirs = (np.concatenate([pair[i].score for pair in pairs]) for i in (0, 1))
     scored = bool((theirs < 1).any()) and bool(np.allclose(ours, theirs, atol=SCORES))
