@@ -195,7 +195,7 @@ def run_tests(tests: list[str], home: Path, *, shown: bool = False) -> str:
     return "too long"
 
 
-def verdict(mutant: Mutant, home: Path) -> str:
+def verdict(mutant: Mutant, home: Path, mirrored: bool) -> str:
     """How the tests take a mutant."""
     place = home / mutant.path.relative_to(REPO)
     whole = place.read_text("utf-8")
@@ -203,7 +203,7 @@ def verdict(mutant: Mutant, home: Path) -> str:
     room = mutant.path.relative_to(REPO / "autolabel").parts[0]
     try:
         first = run_tests(near(mutant.path, home), home)
-        if first not in ("survived", "nothing"):
+        if mirrored or first not in ("survived", "nothing"):
             return first
         return run_tests(wide(room, home), home)
     finally:
@@ -232,6 +232,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rooms", default=",".join(ROOMS))
     parser.add_argument("--sample", type=int, default=40, help="mutants of each room")
+    parser.add_argument("--mirrored", action="store_true", help="the tests of the file alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=30, help="after which no other is begun")
     options = parser.parse_args()
@@ -250,12 +251,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = copied(Path(folder))
         for room in options.rooms.split(","):
-            if (found := run_tests(wide(room, home), home, shown=True)) != "survived":
+            tests = [str(home / "tests" / room)] if options.mirrored else wide(room, home)
+            if (found := run_tests(tests, home, shown=True)) != "survived":
                 sys.exit(f"the tests of {room} fail without a mutant, or hang: {found}")
         for mutant in drawn:
             if time.monotonic() > end:
                 break
-            found = verdict(mutant, home)
+            found = verdict(mutant, home, options.mirrored)
             room = mutant.path.relative_to(REPO / "autolabel").parts[0]
             seen[room][found == "survived"] += 1
             if found != "noticed":
