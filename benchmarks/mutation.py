@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import os
 import random
 import shutil
@@ -183,16 +184,18 @@ def run_tests(tests: list[str], home: Path, *, shown: bool = False) -> str:
             traceback.print_exc()
         sys.stdout.flush()
         os._exit(status)
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            answers = {0: "survived", 5: "nothing"}
-            return answers.get(os.waitstatus_to_exitcode(status), "noticed")
-        time.sleep(0.05)
-    os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return "too long"
+    try:
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                answers = {0: "survived", 5: "nothing"}
+                return answers.get(os.waitstatus_to_exitcode(status), "noticed")
+            time.sleep(0.05)
+        return "too long"
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # also what the tests started
+            os.killpg(pid, signal.SIGKILL)
 
 
 def verdict(mutant: Mutant, home: Path, mirrored: bool) -> str:
@@ -247,21 +250,23 @@ def main() -> None:
         drawn += random.Random(options.seed).sample(every, min(options.sample, len(every)))
         print(f"{room}: {len(every)} mutants", flush=True)
     random.Random(options.seed).shuffle(drawn)
-    end, seen = time.monotonic() + 60 * options.minutes, {room: [0, 0] for room in ROOMS}
+    seen = {room: [0, 0] for room in ROOMS}
     with tempfile.TemporaryDirectory() as folder:
         home = copied(Path(folder))
         for room in options.rooms.split(","):
             tests = [str(home / "tests" / room)] if options.mirrored else wide(room, home)
             if (found := run_tests(tests, home, shown=True)) != "survived":
                 sys.exit(f"the tests of {room} fail without a mutant, or hang: {found}")
-        for mutant in drawn:
-            if time.monotonic() > end:
-                break
-            found = verdict(mutant, home, options.mirrored)
-            room = mutant.path.relative_to(REPO / "autolabel").parts[0]
-            seen[room][found == "survived"] += 1
-            if found != "noticed":
-                print(f"{found}  {mutant.made()[1]}", flush=True)
+        end = time.monotonic() + 60 * options.minutes
+        with contextlib.suppress(KeyboardInterrupt):  # what was seen is printed
+            for mutant in drawn:
+                if time.monotonic() > end:
+                    break
+                found = verdict(mutant, home, options.mirrored)
+                room = mutant.path.relative_to(REPO / "autolabel").parts[0]
+                seen[room][found == "survived"] += 1
+                if found != "noticed":
+                    print(f"{found}  {mutant.made()[1]}", flush=True)
     for room, (noticed, survived) in seen.items():
         if total := noticed + survived:
             print(f"{room}: {noticed} of {total} noticed, {noticed / total:.0%}")
