@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from autolabel.errors import AutolabelError
+from autolabel.evaluate.classes import map_classes
+from autolabel.ontology import Ontology
 from tests.measuring import ONTOLOGY, config, evaluate, image, objects, record, true, truth_of
 
 BOX, AWAY = [10, 10, 20, 20], [50, 50, 60, 60]
@@ -47,3 +49,14 @@ def test_a_class_that_nobody_labelled_is_not_measured() -> None:
     assert result.photos.unknown == ("dog",)
     assert list(result.row.classes) == ["cat"]
     assert result.row.precision == 1
+
+
+def test_of_classes_that_differ_in_case_the_first_is_meant() -> None:
+    truth = truth_of(image("a.jpg", true(("Cat", BOX))), names=("Cat", "CAT"))
+    known = map_classes(truth, Ontology.from_prompts(["cat=kitten", "CAT=tomcat"]), {})
+    assert known == {"Cat": "cat", "CAT": "CAT"}
+
+
+def test_a_class_that_is_left_out_is_no_class() -> None:
+    truth = truth_of(image("a.jpg", true(("cow", BOX))), names=("cow",))
+    assert map_classes(truth, ONTOLOGY, {"cow": ""}) == {"cow": None}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from autolabel.errors import AutolabelError
+from autolabel.evaluate.photos import find_evaluation_set
 from autolabel.evaluate.truth_match import match_truth
 from tests.measuring import ONTOLOGY, config, evaluate, image, objects, record, true, truth_of
 
@@ -67,6 +68,29 @@ def test_an_unmatched_image_has_a_reason(more: dict[str, Any], reason: str) -> N
 def test_labels_for_another_size_are_not_compared() -> None:
     match = match_truth([record("a.jpg")], truth_of(image("a.jpg", true(), size=50)))
     assert "50 x 50" in match.unmatched[0].reason
+
+
+def test_labels_that_tell_no_size_fit_any() -> None:
+    match = match_truth([record("a.jpg")], truth_of(image("a.jpg", true(), size=0)))
+    assert [i.name for _, i in match.pairs] == ["a.jpg"]
+
+
+def test_a_photo_that_is_found_by_its_whole_name_is_not_found_by_a_part_of_it() -> None:
+    images = [image("a.jpg", true()), image("x/a.png", true())]
+    match = match_truth([record("a.jpg")], truth_of(*images))
+    assert [i.name for _, i in match.pairs] == ["a.jpg"]
+    assert [(u.name, u.reason) for u in match.unmatched] == [("x/a.png", "not in the layer")]
+
+
+def test_what_is_measured_is_usable_in_every_layer() -> None:
+    images = [image(name, true(("cat", BOX))) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    first = [record(f"{name}.jpg", objects(CAT)) for name in "abcd"]
+    second = [*first[:1], replace(first[1], split="excluded"), first[2], first[3]]
+    against, found = find_evaluation_set([first, second], truth_of(*images), ONTOLOGY, {})
+    assert against.names == ("a.jpg", "c.jpg")
+    assert [len(one) for one in found] == [2, 2]
+    assert [u.name for u in against.unmatched] == ["b.jpg"]
+    assert against.without_truth == 2  # b.jpg is in use in the first layer, and d.jpg
 
 
 def test_no_image_in_common_is_an_error() -> None:

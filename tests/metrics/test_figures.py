@@ -79,6 +79,16 @@ def test_more_than_a_hundred_objects_of_a_class_all_count() -> None:
     assert one(found, true(*(("cat", box) for box in boxes))).recall == 1
 
 
+def test_for_ap_the_hundred_surest_of_a_class_in_an_image_count_as_in_coco() -> None:
+    wrong = [("cat", 0.9, [i, 50, i + 1, 60]) for i in range(100)]
+    found = objects(*wrong, ("cat", 0.5, BOX))
+    row = one(found, true(("cat", BOX)))
+    assert (row.ap50, row.recall) == (0, 1)
+    assert one(objects(*wrong[1:], ("cat", 0.5, BOX)), true(("cat", BOX))).ap50 == pytest.approx(
+        1 / 100
+    )
+
+
 def test_what_is_to_be_ignored_counts_neither_way() -> None:
     found = objects(CAT, ("cat", 0.8, AWAY), ("cat", 0.7, [50, 50, 55, 55]))
     figures = one(found, true(("cat", BOX), ("cat", AWAY)), ignore=[False, True]).classes["cat"]
