@@ -264,6 +264,7 @@ PNG = encoded(SMOOTH, "PNG")
 BAD: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "empty file"),
     "text": (b"hello, I am a text file", "not an image"),
+    "text that begins as a PPM does": (b"Pygmies eat images", "not an image"),
     "html": (b"<html><body>404</body></html>", "not an image"),
     "half a JPEG": (
         JPEG[: len(JPEG) // 2],
