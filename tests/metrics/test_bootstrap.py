@@ -89,3 +89,17 @@ def test_every_sample_has_as_many_images(images: int, samples: int, seed: int) -
     assert weights.shape == (samples, images)
     assert (weights >= 0).all()
     assert (weights.sum(axis=1) == images).all()
+
+
+def test_an_image_that_is_drawn_twice_counts_twice() -> None:
+    photos, found = simulate(4, images=3)
+    there = match_boxes(found, photos.truth, photos.ignore, NAMES, 0.5, 100)
+    counts = np.array([counts_per_image(one, 0.3) for one in there])
+    drawn = figures_of(Matches({}, there, counts), np.array([[3, 0, 1]]))
+    tp, fp, fn = 3 * counts[:, 0].sum(axis=0) + counts[:, 2].sum(axis=0)
+    assert drawn["precision"][0] == pytest.approx(tp / (tp + fp))
+    assert drawn["recall"][0] == pytest.approx(tp / (tp + fn))
+
+
+def test_an_interval_is_the_middle_95_percent() -> None:
+    assert interval(np.arange(101.0)) == pytest.approx((2.5, 97.5))
