@@ -51,8 +51,13 @@ sys.addaudithook(_import_this_checkout)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """All the tests run on all processors; files that are named, in this process, at once."""
-    return None if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+    """All the tests run on all processors; files that are named, in this process, at once.
+
+    One more than there are processors, since a test often waits for a disk or another process.
+    """
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
 WORDS = ["red", "white", "blood", "cell", "platelet", "cat", "dog", "black", "smudge", "cell2"]

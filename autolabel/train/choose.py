@@ -47,10 +47,10 @@ class ChosenLayer(Layer):
 def apart_from(recipe: TrainConfig, truth: GroundTruth) -> TrainConfig:
     """Return a recipe that learns from no photo of some hand labels, nor from what was made of one.
 
-    Photos that the recipe holds out already are left as they are.
+    What the recipe holds out itself stays held out too.
     """
-    photos = tuple(str(image.path) for image in truth.records if image.path is not None)
-    return recipe if recipe.holdout else recipe.model_copy(update={"holdout": photos})
+    photos = [str(image.path) for image in truth.records if image.path is not None]
+    return recipe.model_copy(update={"holdout": tuple(dict.fromkeys([*recipe.holdout, *photos]))})
 
 
 def choose(

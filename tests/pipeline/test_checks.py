@@ -64,6 +64,6 @@ def test_the_student_learns_from_no_photo_that_it_is_measured_on(
         return checks.recipe_of(config, checks.HandLabels(config))
 
     assert recipe().holdout == tuple(map(str, held_out))
-    assert recipe(holdout="others").holdout == ("others",)
+    assert recipe(holdout="others").holdout == ("others", *map(str, held_out))
     del pipeline["evaluate"]
     assert recipe().holdout == ()
