@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autolabel.api.options import OnProgress, as_text, reporter
-from autolabel.pipeline.file import load
+from autolabel.pipeline.file import read_pipeline
 from autolabel.pipeline.run import PipelineResult, run_pipeline
 from autolabel.stages.labels import Say, quiet
 
@@ -39,5 +39,5 @@ def run(
         UsageError: a key, a value or a step is not known.
     """
     values = {key: as_text(value) for key, value in (set or {}).items()}
-    config = load(Path(file), values)
+    config = read_pipeline(Path(file), values)
     return run_pipeline(config, until=until, report=reporter(progress), say=say or quiet)

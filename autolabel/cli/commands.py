@@ -29,7 +29,7 @@ from autolabel.config import (
     TrainConfig,
 )
 from autolabel.errors import AutolabelError, UsageError, suggest
-from autolabel.pipeline.file import file_model, known_steps, load
+from autolabel.pipeline.file import file_model, known_steps, read_pipeline
 
 __all__ = ["app"]
 
@@ -196,7 +196,7 @@ def run(
     """
     from autolabel.cli.run import show_plan, show_run
 
-    config = load(file, override or [])
+    config = read_pipeline(file, override or [])
     if dry_run:
         show_plan(config, until=until, as_json=json)
         return

@@ -58,7 +58,7 @@ def load_pipeline(
     Args:
         path: the file.
         overrides: what is other than in the file: texts ``stage.key=value``, or key -> value.
-        model: what the file may hold; `autolabel.pipeline.file.load` adds the plugins' stages.
+        model: what the file may hold; `autolabel.pipeline.file` adds the plugins' stages.
 
     Raises:
         AutolabelError: the file cannot be read.

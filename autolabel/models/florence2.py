@@ -20,7 +20,7 @@ from transformers import AutoProcessor, Florence2ForConditionalGeneration
 from autolabel.errors import AutolabelError
 from autolabel.models.alike import Inputs, in_sizes
 from autolabel.models.device import batch_size, resolve
-from autolabel.models.loading import load
+from autolabel.models.loading import load_pretrained
 from autolabel.models.prompts import Pair, label, merge, refuse_long
 from autolabel.ontology import Ontology
 from autolabel.ops.arrays import Pixels, Vectors
@@ -54,7 +54,7 @@ class Florence2:
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
         _refuse_own_code(located)
-        self.processor, self.model = load(
+        self.processor, self.model = load_pretrained(
             located, AutoProcessor, Florence2ForConditionalGeneration, self.device
         )
         self.batch_size = batch_size(self.model, self.device)

@@ -24,7 +24,7 @@ from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 from autolabel.errors import AutolabelError
 from autolabel.models.alike import Inputs, in_sizes, input_size
 from autolabel.models.device import batch_size, resolve
-from autolabel.models.loading import load
+from autolabel.models.loading import load_pretrained
 from autolabel.models.prompts import Pair, best_of, merge, sizes_wh, split, to_xyxy
 from autolabel.ontology import Ontology
 from autolabel.ops.arrays import Pixels, Vectors
@@ -66,7 +66,7 @@ class GroundingDino:
 
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
-        self.processor, self.model = load(
+        self.processor, self.model = load_pretrained(
             located, AutoProcessor, AutoModelForZeroShotObjectDetection, self.device
         )
         self.batch_size = batch_size(self.model, self.device)

@@ -48,7 +48,7 @@ MARKS = ("[CLS]", "[SEP]", ".", "?")
 """The tokens of `SEPARATORS`, in the order of their ids."""
 
 
-def load(located: Located, device: str) -> GroundingDino:
+def load_original(located: Located, device: str) -> GroundingDino:
     """Return the adapter of an original `.pth` file; converts it first where that was not done yet.
 
     Raises:

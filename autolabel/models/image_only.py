@@ -12,7 +12,7 @@ from transformers import AutoImageProcessor, AutoModel
 from autolabel.models.alike import Inputs
 from autolabel.models.device import batch_size, resolve
 from autolabel.models.embedding import in_passes
-from autolabel.models.loading import load
+from autolabel.models.loading import load_pretrained
 from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located
 
@@ -59,7 +59,9 @@ class ImageOnly:
 
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
-        self.processor, self.model = load(located, AutoImageProcessor, AutoModel, self.device)
+        self.processor, self.model = load_pretrained(
+            located, AutoImageProcessor, AutoModel, self.device
+        )
         self.batch_size = batch_size(self.model, self.device)
         self.features = FEATURES[self.model.config.model_type]
         config = self.model.config

@@ -16,7 +16,7 @@ from autolabel.models.alike import Inputs
 from autolabel.models.base import Scoring
 from autolabel.models.device import batch_size, resolve
 from autolabel.models.embedding import in_passes, unit
-from autolabel.models.loading import load
+from autolabel.models.loading import load_pretrained
 from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located
 
@@ -45,7 +45,7 @@ class ImageText:
 
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
-        self.processor, self.model = load(located, AutoProcessor, AutoModel, self.device)
+        self.processor, self.model = load_pretrained(located, AutoProcessor, AutoModel, self.device)
         self.batch_size = batch_size(self.model, self.device)
         config = self.model.config
         self.dimensions = int(

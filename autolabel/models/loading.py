@@ -32,7 +32,7 @@ TWINS = {
 """Weights that transformers up to 4.57 kept once for both names, of SAM 2 and its kin."""
 
 
-def load(
+def load_pretrained(
     located: Located, processor_class: Any, model_class: Any, device: torch.device
 ) -> tuple[Any, Any]:
     """Return processor and model of a checkpoint, in single precision, ready for inference.

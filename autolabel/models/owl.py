@@ -14,7 +14,7 @@ from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from autolabel.models.alike import Inputs, in_sizes
 from autolabel.models.device import batch_size, resolve
-from autolabel.models.loading import load
+from autolabel.models.loading import load_pretrained
 from autolabel.models.prompts import Pair, best_of, refuse_long, sizes_wh, to_xyxy
 from autolabel.ontology import Ontology
 from autolabel.ops.arrays import Pixels, Vectors
@@ -45,7 +45,7 @@ class Owl:
 
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
-        self.processor, self.model = load(
+        self.processor, self.model = load_pretrained(
             located, AutoProcessor, AutoModelForZeroShotObjectDetection, self.device
         )
         self.batch_size = batch_size(self.model, self.device)

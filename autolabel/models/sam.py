@@ -20,7 +20,7 @@ from transformers import (
 
 from autolabel.models.base import Segmented
 from autolabel.models.device import resolve
-from autolabel.models.loading import load
+from autolabel.models.loading import load_pretrained
 from autolabel.models.sam_masks import BOXES_PER_PASS, finish
 from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.registry import Located, model_type
@@ -55,7 +55,7 @@ class Sam:
     def __init__(self, located: Located, device: str) -> None:
         self.device = resolve(device)
         processor = PROCESSORS[model_type(located.path)]
-        self.processor, self.model = load(
+        self.processor, self.model = load_pretrained(
             located, processor, AutoModelForMaskGeneration, self.device
         )
 

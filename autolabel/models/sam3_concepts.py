@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from autolabel.models.alike import Inputs, in_sizes
 from autolabel.models.device import batch_size, resolve
-from autolabel.models.loading import load
+from autolabel.models.loading import load_pretrained
 from autolabel.models.prompts import Pair, label, merge, refuse_long
 from autolabel.models.sam_masks import PIXELS_PER_PASS
 from autolabel.ontology import Ontology
@@ -56,7 +56,9 @@ class Sam3Concepts:
         self.device = resolve(device)
         lite = model_type(located.path) == "sam3_lite_text"
         model_class = Sam3LiteTextModel if lite else Sam3Model
-        self.processor, self.model = load(located, Sam3Processor, model_class, self.device)
+        self.processor, self.model = load_pretrained(
+            located, Sam3Processor, model_class, self.device
+        )
         self.batch_size = batch_size(self.model, self.device)
         self._texts: tuple[str, list[Text]] = ("", [])
 

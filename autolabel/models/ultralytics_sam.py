@@ -17,7 +17,7 @@ from autolabel.models.ultralytics_sam2 import UltralyticsSam2, generation
 from autolabel.registry import Located
 
 
-def load(located: Located, device: str) -> Segmenter:
+def load_by_kind(located: Located, device: str) -> Segmenter:
     """Return the adapter for a `.pt` file, told by what it holds.
 
     Raises:

@@ -24,7 +24,7 @@ def file_model() -> type[PipelineConfig]:
     return create_model("PipelineConfig", __base__=PipelineConfig, **sections)
 
 
-def load(path: Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> PipelineConfig:
+def read_pipeline(path: Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> PipelineConfig:
     """Read a pipeline file and apply overrides: texts ``stage.key=value``, or key -> value.
 
     Raises:

@@ -37,7 +37,7 @@ __all__ = [
 ADAPTERS: Mapping[str, Mapping[str, str]] = {
     "detector": {
         ".pt": "autolabel.models.yolo_text:YoloText",
-        ".pth": "autolabel.models.grounding_dino_original:load",
+        ".pth": "autolabel.models.grounding_dino_original:load_original",
         "florence2": "autolabel.models.florence2:Florence2",
         "grounding-dino": "autolabel.models.grounding_dino:GroundingDino",
         "mm-grounding-dino": "autolabel.models.grounding_dino:GroundingDino",
@@ -49,7 +49,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = {
         "sam3_video": "autolabel.models.sam3_concepts:Sam3Concepts",
     },
     "segmenter": {
-        ".pt": "autolabel.models.ultralytics_sam:load",
+        ".pt": "autolabel.models.ultralytics_sam:load_by_kind",
         ".pth": "autolabel.models.segment_anything:SegmentAnything",
         "edgetam": "autolabel.models.sam:Sam",
         "edgetam_video": "autolabel.models.sam:Sam",

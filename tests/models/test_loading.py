@@ -49,7 +49,7 @@ def refused(error: ImportError, folder: Path) -> AutolabelError:
     kind = type("Kind", (Lacking,), {"error": error})
     located = Located("image", "small", folder, "sha256:0")
     with pytest.raises(AutolabelError) as e:
-        loading.load(located, kind, kind, loading.torch.device("cpu"))
+        loading.load_pretrained(located, kind, kind, loading.torch.device("cpu"))
     return e.value
 
 
@@ -90,5 +90,5 @@ def test_a_library_that_asks_the_hub_is_told_no(
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)
     located = Located("image", "small", tmp_path, "sha256:0")
     with pytest.raises(AutolabelError, match="model small does not load"):
-        loading.load(located, Chatty, Chatty, loading.torch.device("cpu"))
+        loading.load_pretrained(located, Chatty, Chatty, loading.torch.device("cpu"))
     assert huggingface_hub.constants.HF_HUB_OFFLINE is False
