@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from autolabel.engine.ahead import Batch, Shard, ahead
 from autolabel.engine.base import Begin, Progress, Sorted, Stage, Task, batch_size_of
 from autolabel.engine.journal import Journal, clear
@@ -76,6 +78,7 @@ def do(
     """Do some of the shards of a layer; those that fail are told in `progress` alone."""
     workers = workers or cores()
     batch_size = batch_size_of(stage, batch_size)
+    pa.array([])  # imports pandas, where there is one: here, and not in the thread that writes
     with (
         ThreadPoolExecutor(workers, "prepare") as pool,
         ThreadPoolExecutor(1, "write") as writer,

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +18,7 @@ from autolabel.engine.base import Progress, Task
 from autolabel.errors import AutolabelError
 from autolabel.store import Layer, Manifest, Workspace
 from autolabel.types import Objects, Record
+from tests.conftest import make_photos
 from tests.layers import begin
 
 
@@ -185,3 +189,23 @@ def test_ctrl_c_keeps_the_finished_shards_and_leaves_no_half(layer: Layer) -> No
         run(Interrupted(), layer, [task(i, shard(3 * i, 3)) for i in range(5)])
     assert layer.shards() == [0, 1, 2]
     assert [p for p in layer.path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_no_thread_imports_pandas(tmp_path: Path) -> None:
+    """Arrow imports it when it first makes an array, which may not be in the thread that writes."""
+    (tmp_path / "pandas").mkdir()
+    (tmp_path / "pandas" / "__init__.py").write_text(
+        "import pathlib, threading\n"
+        f"with open({str(tmp_path / 'seen')!r}, 'a') as file:\n"
+        "    file.write(threading.current_thread().name)\n"
+        "__version__ = '0.0.1'\n"
+    )
+    photos = make_photos(tmp_path / "photos", 2)
+    command = ["ingest", str(photos[0].parent), "-w", str(tmp_path / "ws"), "--workers", "2"]
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "autolabel", *command],
+        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "seen").read_text() == "MainThread"
