@@ -19,6 +19,8 @@ import pytest
 from autolabel.cli import main
 from tests.conftest import REPO
 
+pytestmark = pytest.mark.docs
+
 PAGES = [REPO / "README.md", *sorted((REPO / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.M | re.S)
 TRAINING = [

@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import REPO
 
+pytestmark = pytest.mark.docs
+
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 
 
