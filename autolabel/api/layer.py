@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +38,15 @@ class Layer:
         self._layer = layer.snapshot()
         self.name = layer.name
         self.path = layer.path
+        # The last shard that was read stays: images are mostly asked for in their order.
+        self._last: tuple[int, list[Record]] = (-1, [])
 
     def __repr__(self) -> str:
         return f"<autolabel.Layer {self.name!r} of {str(self._store.path)!r}>"
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self._layer)
+        return self._ends[-1] if self._ends else 0
 
     def __iter__(self) -> Iterator[Record]:
         yield from self._layer
@@ -53,19 +58,24 @@ class Layer:
             IndexError: there are not so many images.
         """
         at = index + len(self) if index < 0 else index
-        for shard in self._layer.shards():
-            rows = self._layer.rows(shard)
-            if 0 <= at < rows:
-                return self._layer.read(shard)[at]
-            at -= rows
-        raise IndexError(f"{self.name}/ has {len(self)} images, none of index {index}")
+        if not 0 <= at < len(self):
+            raise IndexError(f"{self.name}/ has {len(self)} images, none of index {index}")
+        place = bisect_right(self._ends, at)
+        if self._last[0] != place:
+            self._last = place, self._layer.read(self._layer.shards()[place])
+        return self._last[1][at - self._ends[place]]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Numbers of images up to the end of each shard; the layer is a snapshot."""
+        return list(accumulate(map(self._layer.rows, self._layer.shards())))
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that the layer was made with."""
         return dict(self._layer.manifest.settings)
 
-    @property
+    @cached_property
     def ontology(self) -> Ontology:
         """The classes and prompts that the labels come from; class ids are their order.
 

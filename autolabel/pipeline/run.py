@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from autolabel.config import ExportConfig, PipelineConfig
-from autolabel.datasets.export import ExportResult, is_current
+from autolabel.datasets.export import ExportResult, export, is_current
 from autolabel.metrics.result import Evaluation
 from autolabel.pipeline import checks
-from autolabel.pipeline.products import evaluate_labels, export_labels, train_student, write_page
+from autolabel.pipeline.products import evaluate_labels, train_student, write_page
 from autolabel.report import ReportResult
 from autolabel.report import is_current as page_of
 from autolabel.stages.labels import Say, chosen_labels, quiet
@@ -140,7 +140,7 @@ class _Run:
         labels = chosen_labels(self.workspace, one.from_layer)
         if is_current(self.workspace, labels.layer, labels.ontology, one):
             return ExportStep(one.out, None)
-        return ExportStep(one.out, export_labels(self.workspace, one)[0])
+        return ExportStep(one.out, export(self.workspace, labels.layer, labels.ontology, one))
 
     def _train(self) -> TrainResult:
         recipe = checks.recipe_of(self.config, self.hand)
@@ -160,8 +160,9 @@ class _Run:
     def _report(self) -> ReportStep:
         about = self.config.report
         assert about is not None  # it is among the steps
-        about = about.model_copy(update={"layer": about.layer or self.newest})
-        page = page_of(self.workspace, self.workspace.require(about.layer or self.newest), about)
+        name = about.layer or self.newest
+        about = about.model_copy(update={"layer": name})
+        page = page_of(self.workspace, self.workspace.require(name), about)
         if page is not None and not about.open:
             return ReportStep(page, None)
         written = write_page(self.workspace, about, say=self.say)[0]

@@ -134,6 +134,17 @@ def test_a_layer_is_read_as_other_libraries_want_it(ws: al.Workspace) -> None:
     assert np.array_equal(boxes.to_numpy(np.float32), records[0].objects.xyxy)
 
 
+def test_images_are_found_in_whichever_shard(photos: Path, tmp_path: Path) -> None:
+    ws = al.Workspace(tmp_path / "ws")
+    ws.ingest(photos, shard_size=3)
+    layer = ws["images"]
+    records = list(layer)
+    assert [layer[i] for i in (3, 0, 2, -1, -4)] == [records[i] for i in (3, 0, 2, 3, 0)]
+    for index in (4, -5):
+        with pytest.raises(IndexError):
+            layer[index]
+
+
 def test_rejected_objects_are_left_out_unless_asked_for(ws: al.Workspace) -> None:
     ws.filter(min_side=150, overwrite=True)
     layer = ws["filter"]

@@ -135,6 +135,7 @@ class _Fit:
         """
         if self.learned_from is not None:
             file, data = _learned(self.learned_from)
+            found = Prototypes.from_bytes(data)
         else:
             config, earlier = self.config, _earlier_rules(self.config)
             key: list[object] = [self.source.fingerprint(), settings_of(earlier)]
@@ -149,10 +150,10 @@ class _Fit:
                     kept, neighbours=config.neighbours, share=config.crowd_share
                 ).to_bytes()
 
-            data = _kept(self.layers[DINOV2], file, Prototypes.from_bytes, make)[1]
+            found, data = _kept(self.layers[DINOV2], file, Prototypes.from_bytes, make)
         self.inputs[PROTOTYPES] = hashlib.sha256(data).hexdigest()
         self.origin[PROTOTYPES] = file
-        return Prototypes.from_bytes(data)
+        return found
 
     def _judged(self, rules: RuleSet) -> Iterator[Record]:
         for index in self.source.shards():
