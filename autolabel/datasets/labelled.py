@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-import numpy as np
-import numpy.typing as npt
-
+from autolabel.ops.arrays import Bools
 from autolabel.types import Objects
 
 FAR = 1e7
@@ -31,7 +29,7 @@ class LabelledImage:
     width: int
     height: int
     objects: Objects
-    ignore: npt.NDArray[np.bool_]
+    ignore: Bools
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +51,7 @@ class GroundTruthImage:
     width: int
     height: int
     objects: Objects
-    ignore: npt.NDArray[np.bool_]
+    ignore: Bools
 
 
 def inner_path(file_name: str) -> PurePosixPath | None:

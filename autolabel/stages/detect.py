@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 
 from autolabel import registry
 from autolabel.config import DetectConfig, EngineConfig, PipelineConfig
 from autolabel.models.base import NEGATIVE, Batching, Detector, batch_size_of
 from autolabel.ontology import Ontology
+from autolabel.ops.arrays import Bools, Pixels
 from autolabel.ops.boxes import clip_boxes
 from autolabel.ops.hush import supervision
 from autolabel.stages.history import ontology_of
@@ -82,7 +82,7 @@ class Detect:
 
 
 def labels_in(
-    images: Sequence[npt.NDArray[np.uint8]],
+    images: Sequence[Pixels],
     detector: Detector,
     ontology: Ontology,
     config: DetectConfig,
@@ -128,7 +128,7 @@ def select(
     return found[found.label != NEGATIVE]
 
 
-def _lost_to_negatives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
+def _lost_to_negatives(found: Objects, nms_iou: float) -> Bools:
     negative = found.label == NEGATIVE
     lost = np.zeros(len(found), bool)
     if negative.any():
@@ -138,14 +138,12 @@ def _lost_to_negatives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
     return lost
 
 
-def _survives(found: Objects, nms_iou: float) -> npt.NDArray[np.bool_]:
+def _survives(found: Objects, nms_iou: float) -> Bools:
     _, classes = np.unique(found.label.astype(str), return_inverse=True)
     # Places for scores: no two are equal, whose order numpy leaves open.
     place = np.arange(len(found), 0, -1)
     boxes = np.column_stack([found.xyxy, place, classes]).astype(np.float64)
-    kept: npt.NDArray[np.bool_] = supervision().box_non_max_suppression(
-        boxes, iou_threshold=nms_iou
-    )
+    kept: Bools = supervision().box_non_max_suppression(boxes, iou_threshold=nms_iou)
     return kept
 
 

@@ -13,6 +13,7 @@ from autolabel.config import RefineConfig
 from autolabel.models.base import Segmented, Segmenter
 from autolabel.ontology import Ontology
 from autolabel.ops import masks
+from autolabel.ops.arrays import Pixels
 from autolabel.types import Objects, Record
 
 EMPTY = "refine: empty mask"
@@ -54,7 +55,7 @@ class Refine:
 
 def masks_of(
     objects: Objects,
-    image: npt.NDArray[np.uint8],
+    image: Pixels,
     segmenter: Segmenter,
     config: RefineConfig,
 ) -> Objects:

@@ -9,14 +9,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from autolabel.config import EngineConfig, IngestConfig
 from autolabel.engine import local
 from autolabel.engine.base import Task
 from autolabel.engine.pixels import Watch
 from autolabel.errors import UsageError
+from autolabel.ops.arrays import Pixels
 from autolabel.ops.hashes import dihedral_hashes, phash
 from autolabel.ops.images import ImageError, content_id, decoded, read_bytes
 from autolabel.sources import common_root, find_images, from_uri, to_uri
@@ -73,7 +71,7 @@ class Scan:
     def __call__(self, batch: Sequence[Record]) -> list[Record]:
         return list(batch)
 
-    def _look(self, record: Record) -> tuple[Record, npt.NDArray[np.uint8] | None]:
+    def _look(self, record: Record) -> tuple[Record, Pixels | None]:
         image_id = content_id(b"unreadable:" + record.uri.encode())
         try:
             data = read_bytes(from_uri(record.uri, self.source_root))

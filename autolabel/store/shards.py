@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from autolabel.ops.arrays import Ints
 from autolabel.ops.images import MAX_PIXELS
 from autolabel.ops.masks import fits
 from autolabel.store.vectors import CROPS, WHOLE
@@ -102,8 +102,8 @@ def _check_sizes(table: pa.Table) -> None:
         raise ValueError("an image without size and without an error")
 
 
-def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
-    numbers: npt.NDArray[np.int64] = table.column(name).to_numpy().astype(np.int64)
+def _numbers(table: pa.Table, name: str) -> Ints:
+    numbers: Ints = table.column(name).to_numpy().astype(np.int64)
     return numbers
 
 

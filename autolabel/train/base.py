@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from autolabel.ops.arrays import Pixels
 from autolabel.types import Objects
 
 THRESHOLD = 0.25
@@ -31,7 +29,7 @@ class Student(Protocol):
 
     def predict(
         self,
-        images: Sequence[npt.NDArray[np.uint8]],
+        images: Sequence[Pixels],
         *,
         min_score: float,
         max_objects: int,

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from ultralytics.data.augment import LetterBox
@@ -26,6 +25,7 @@ from autolabel.errors import AutolabelError, UsageError
 from autolabel.models import device as devices
 from autolabel.models.cache import cache_folder
 from autolabel.models.checked_pickle import load_network
+from autolabel.ops.arrays import Pixels
 from autolabel.ops.masks import encode
 from autolabel.reading import LARGEST_YAML, parse_yaml, read_regular
 from autolabel.registry.checksums import sha256_of
@@ -193,7 +193,7 @@ class YoloStudent:
 
     def predict(
         self,
-        images: Sequence[npt.NDArray[np.uint8]],
+        images: Sequence[Pixels],
         *,
         min_score: float,
         max_objects: int,
@@ -212,7 +212,7 @@ class YoloStudent:
 
     @torch.inference_mode()
     def _predict(
-        self, images: Sequence[npt.NDArray[np.uint8]], min_score: float, max_objects: int
+        self, images: Sequence[Pixels], min_score: float, max_objects: int
     ) -> list[Objects]:
         """Do the same for images of one size."""
         fit = LetterBox((self.imgsz, self.imgsz), auto=True, stride=self.stride)

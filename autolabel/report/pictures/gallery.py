@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from autolabel.ops.arrays import Pixels
+from autolabel.ops.arrays import Floats, Pixels
 from autolabel.ops.crops import square_crop
 from autolabel.report.layer_statistics import LayerStatistics, Sample
 from autolabel.report.pictures.drawing import PALETTE, REJECTED, evidence, paint
@@ -121,7 +120,7 @@ def _cell(budget: ImageBudget, photos: PhotoReader, record: Record, index: int) 
     return Cell(picture, str(objects.label[index]), text, record.uri)
 
 
-def cut_out(pixels: Pixels, box_xyxy: npt.NDArray[np.float64], colour: str) -> Pixels:
+def cut_out(pixels: Pixels, box_xyxy: Floats, colour: str) -> Pixels:
     """Cut a square around a box out of a photo and draw the box, uint8 (CELL, CELL, 3).
 
     The square keeps to the photo where that is large enough.

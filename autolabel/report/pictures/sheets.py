@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from autolabel.ops.arrays import Pixels
 from autolabel.report.pictures.drawing import PALETTE, REJECTED
 
 CELL, CAPTION, MARGIN = 116, 60, 6
@@ -23,7 +22,7 @@ COLUMNS = 8
 class Crop:
     """One cell of a sheet: the picture, the photo that it is cut from, and what is said of it."""
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
     photo: str
     caption: str
     kept: bool

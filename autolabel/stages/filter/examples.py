@@ -22,7 +22,7 @@ from autolabel.datasets.held_out import held_out_photos
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.models.base import Embedder
 from autolabel.ontology import Ontology
-from autolabel.ops.arrays import Vectors
+from autolabel.ops.arrays import Pixels, Vectors
 from autolabel.ops.crops import square_crop
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
 from autolabel.reading import parse_arrays
@@ -70,7 +70,7 @@ class Examples:
     def embedded(self, embedder: Embedder, context: float) -> ExampleVectors:
         """Embed them; boxes get the context that labels get, whole images are crops already."""
         parts = []
-        crops: list[npt.NDArray[np.uint8]] = []
+        crops: list[Pixels] = []
         for crop in self._crops(context):
             crops.append(crop)
             if len(crops) == PER_PASS:
@@ -79,8 +79,8 @@ class Examples:
         parts.append(embedder.embed_images(crops))
         return ExampleVectors(np.array([e.name for e in self.examples]), np.concatenate(parts))
 
-    def _crops(self, context: float) -> Iterator[npt.NDArray[np.uint8]]:
-        last: tuple[Path, npt.NDArray[np.uint8]] | None = None
+    def _crops(self, context: float) -> Iterator[Pixels]:
+        last: tuple[Path, Pixels] | None = None
         for example in self.examples:
             if last is None or last[0] != example.path:
                 last = example.path, _pixels(example.path)
@@ -151,7 +151,7 @@ def _bytes(path: Path) -> bytes:
         raise AutolabelError(f"example {path} {e}", hint="fix or remove it") from e
 
 
-def _pixels(path: Path) -> npt.NDArray[np.uint8]:
+def _pixels(path: Path) -> Pixels:
     try:
         return decode(_bytes(path))
     except ImageError as e:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.ops.arrays import Vectors
+from autolabel.ops.arrays import Floats, Vectors
 from autolabel.reading import parse_arrays
 from autolabel.types import Record
 
@@ -157,9 +157,7 @@ def _typical(vectors: Vectors, share: float) -> Vectors:
     return typical
 
 
-def neighbour_distances(
-    vectors: Vectors, prototypes: Vectors, neighbours: int
-) -> npt.NDArray[np.float64]:
+def neighbour_distances(vectors: Vectors, prototypes: Vectors, neighbours: int) -> Floats:
     """Return the mean cosine distance of each crop to its nearest prototypes, itself left out.
 
     Infinite where there is no prototype but the crop itself.
@@ -179,5 +177,5 @@ def neighbour_distances(
     finite = np.isfinite(nearest)
     known = finite.sum(axis=1)
     total = np.where(finite, nearest, 0.0).sum(axis=1)
-    mean: npt.NDArray[np.float64] = np.where(known > 0, total / np.maximum(known, 1), np.inf)
+    mean: Floats = np.where(known > 0, total / np.maximum(known, 1), np.inf)
     return mean
