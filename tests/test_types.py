@@ -1,11 +1,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autolabel.types import SCHEMA, Objects, Record, from_table, to_table
+from autolabel.types import (
+    OBJECT,
+    SCHEMA,
+    Correction,
+    Objects,
+    Record,
+    from_table,
+    to_table,
+    upgraded,
+)
 
 text = st.text(max_size=12).filter(lambda t: not any("\ud800" <= c <= "\udfff" for c in t))
 number = st.floats(0, 4000, width=32)
@@ -87,3 +97,27 @@ def test_kept_leaves_out_the_rejected() -> None:
     both = Objects.create(["a", "b"], [0.5, 0.6], np.ones((2, 4)), keep=[False, True])
     assert both.kept.label.tolist() == ["b"]
     assert len(both) == 2
+
+
+def test_what_a_person_did_to_an_object_is_stored_with_it() -> None:
+    drawn = Correction("drawn", "anna", "2026-11-21T10:00:00Z")
+    objects = Objects.create(
+        ["cat", "dog"], [1, 0.5], [[0, 0, 4, 4], [1, 1, 3, 5]], correction=[drawn, None]
+    )
+    records = [Record("a", "a.jpg", 9, 9, objects=objects), Record("b", "b.jpg", 9, 9)]
+    assert from_table(to_table(records)) == records
+    assert objects.locked.tolist() == [True, False]
+    with pytest.raises(ValueError, match="'erased' is not one of drawn"):
+        Correction("erased")
+
+
+def test_a_table_that_was_written_before_there_were_corrections_is_read() -> None:
+    objects = Objects.create(["cat"], [0.5], [[0, 0, 4, 4]])
+    records = [Record("a", "a.jpg", 9, 9), Record("b", "b.jpg", 9, 9, objects=objects)]
+    table = to_table(records)
+    column = table.column("objects").combine_chunks()
+    names = [field.name for field in OBJECT if field.name != "correction"]
+    struct = pa.StructArray.from_arrays([column.values.field(name) for name in names], names)
+    old = pa.ListArray.from_arrays(column.offsets, struct)
+    before = table.set_column(table.schema.get_field_index("objects"), "objects", old)
+    assert from_table(upgraded(before)) == records

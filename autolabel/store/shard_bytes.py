@@ -13,6 +13,7 @@ from autolabel.store.digests import digest_of, read_with_stat
 from autolabel.store.groups import made_by
 from autolabel.store.shards import check_file, check_table
 from autolabel.store.validate import check_uris
+from autolabel.types import upgraded
 
 SOURCE_DIGEST = b"autolabel.source"
 """Key in a shard's metadata: what it was made from."""
@@ -44,7 +45,7 @@ def decode_shard(
     """
     with pq.ParquetFile(pa.BufferReader(data)) as file:
         check_file(file, vectors=vectors)
-        table = file.read(columns=columns)
+        table = upgraded(file.read(columns=columns))
     check_table(table)
     if "uri" in table.column_names:
         check_uris(table.column("uri").to_pylist(), workspace)

@@ -14,7 +14,7 @@ from autolabel.ops.arrays import Ints
 from autolabel.ops.images import MAX_PIXELS
 from autolabel.ops.masks import fits
 from autolabel.store.vectors import CROPS, WHOLE
-from autolabel.types import OBJECT, SCHEMA
+from autolabel.types import ACTIONS, OBJECT, SCHEMA, is_objects
 
 SHARD = re.compile(r"part-(\d{5}|[1-9]\d{5,8})\.parquet")
 """Names of shards' files."""
@@ -57,7 +57,8 @@ def check_file(file: pq.ParquetFile, *, vectors: bool) -> None:
     for name, kind in expected.items():
         if schema.names.count(name) != 1:
             raise ValueError(f"it has no column {name}")
-        if schema.field(name).type != kind:
+        found = schema.field(name).type
+        if not (is_objects(found) if name == "objects" else found == kind):
             raise ValueError(f"its column {name} holds {str(schema.field(name).type)[:80]}")
 
 
@@ -126,6 +127,9 @@ def _check_objects(table: pa.Table) -> None:
         raise ValueError("a box whose corners are out of range or order")
     if not np.isfinite(objects.field("score").to_numpy()).all():
         raise ValueError("a score that is not finite")
+    actions = objects.field("correction").drop_null().field("action")
+    if pc.any(pc.invert(pc.is_in(actions, pa.array(ACTIONS)))).as_py():
+        raise ValueError("a correction that is none")
     if {"width", "height"} <= set(table.column_names):
         _check_masks(table, lists, objects.field("mask"))
 
