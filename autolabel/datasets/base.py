@@ -48,12 +48,15 @@ class Candidate:
         sure: whether the content says that it is of this format, and not the file's ending alone;
             what no format is sure of is read by the first that has a candidate.
         labels: where the labels themselves lie, if `source` only lists the classes.
+        skipped: what `read` found and could not read: how many objects, by what in words
+            (``"polylines"``); it is filled while `read` runs, and said to the user.
     """
 
     source: Path
     read: Callable[[], Labels]
     sure: bool = True
     labels: Path | None = None
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)

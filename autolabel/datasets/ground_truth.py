@@ -7,8 +7,8 @@ right all the time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class GroundTruth:
         path: what was named.
         source: the file, or folder of files, that they were read from.
         repeated: how many more times images were listed; see `read_ground_truth`.
+        skipped: what was found and could not be read: how many objects, by what in words.
     """
 
     names: tuple[str, ...]
@@ -48,6 +49,12 @@ class GroundTruth:
     path: Path
     source: Path
     repeated: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def skipped_in_words(self) -> str:
+        """What could not be read, as ``3 polylines, 1 ellipses``; empty where all was."""
+        return ", ".join(f"{count} {what}" for what, count in sorted(self.skipped.items()))
 
 
 def read_hand_labels(path: Path) -> GroundTruth:
@@ -122,7 +129,8 @@ def _read(candidate: Candidate, path: Path) -> GroundTruth:
     if not images:
         raise AutolabelError(f"the hand labels in {path} name no image", hint=_looks())
     once = _once(images)
-    return GroundTruth(names, once, path, candidate.source, repeated=len(images) - len(once))
+    repeated, skipped = len(images) - len(once), {k: n for k, n in candidate.skipped.items() if n}
+    return GroundTruth(names, once, path, candidate.source, repeated, skipped)
 
 
 def _once(images: Sequence[GroundTruthImage]) -> tuple[GroundTruthImage, ...]:
@@ -149,6 +157,7 @@ def _merged(entries: Sequence[GroundTruthImage]) -> GroundTruthImage:
         [o.score[i] for o, i in picked],
         [o.xyxy[i] for o, i in picked],
         mask=[o.mask[i] for o, i in picked],
+        correction=[o.correction[i] for o, i in picked],
     )
     return replace(
         entries[0], objects=objects, ignore=np.array([e.ignore[i] for e, i in rows.values()], bool)

@@ -55,6 +55,8 @@ def evaluate(
     """
     if truth.repeated:
         say(f"evaluate: {truth.repeated} of the hand-labelled images are listed again: once counts")
+    if truth.skipped:
+        say(f"evaluate: what is no box or mask is left out: {truth.skipped_in_words}")
     request = Request(workspace, config, engine, report, say, newest, reference)
     entries = find_entries(request, truth)
     key = kept.key_of(entries, config, engine)
