@@ -1,0 +1,1 @@
+"""What people look at, in which order, and what they say of it."""
