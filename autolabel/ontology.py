@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,11 @@ from autolabel.errors import UsageError
 
 @dataclass(frozen=True)
 class Ontology:
-    """Classes in the order of their ids, each with at least one prompt.
+    """Classes in the order of their ids, each with the prompts that find it.
 
     Attributes:
-        classes: class name -> its prompts; the order gives the ids 0, 1, 2, …
+        classes: class name -> its prompts; the order gives the ids 0, 1, 2, … One without prompts
+            is not looked for and keeps its id.
         negatives: prompts that compete for boxes and whose boxes are dropped.
 
     Examples:
@@ -45,9 +46,9 @@ class Ontology:
                 )
             owner[key] = name
         for name, prompts in self.classes.items():
-            if not name or not prompts:
+            if not name:
                 raise UsageError(
-                    f"class {name!r} has no name or no prompt",
+                    f"a class has no name, and the prompts {', '.join(prompts)}",
                     hint='write --prompt "cat", or --prompt "CLASS=prompt, prompt"',
                 )
 
@@ -154,6 +155,15 @@ class Ontology:
         if dict(self.classes) != dict(other.classes):
             return self
         return Ontology({name: self.classes[name] for name in other.names}, self.negatives)
+
+    def with_ids(self, names: Iterable[str]) -> Ontology:
+        """The same classes, and those of `names`, in the order of `names`; others come last.
+
+        >>> Ontology.from_prompts(["dog", "bird"]).with_ids(["cat", "dog"]).classes
+        {'cat': (), 'dog': ('dog',), 'bird': ('bird',)}
+        """
+        ordered = dict.fromkeys((*names, *self.names))
+        return Ontology({name: self.classes.get(name, ()) for name in ordered}, self.negatives)
 
     def fingerprint(self) -> str:
         """Text that is equal for equal ontologies, order included."""

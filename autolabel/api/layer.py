@@ -16,7 +16,7 @@ import pyarrow as pa
 from autolabel.api.detections import to_supervision
 from autolabel.ontology import Ontology
 from autolabel.sources import from_uri
-from autolabel.stages.history import ontology_of
+from autolabel.stages.labels import classes_of
 from autolabel.store import Counts
 from autolabel.store import Layer as StoredLayer
 from autolabel.store import Workspace as Store
@@ -82,7 +82,7 @@ class Layer:
         Raises:
             AutolabelError: the layer has no labels.
         """
-        return ontology_of(self._layer)
+        return classes_of(self._store, self._layer)
 
     @property
     def counts(self) -> Counts:

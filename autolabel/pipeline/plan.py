@@ -13,7 +13,7 @@ from autolabel.datasets import export
 from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
 from autolabel.pipeline.checks import HandLabels, last_labels, recipe_of, source_in
-from autolabel.stages.history import ontology_of
+from autolabel.stages.labels import classes_of
 from autolabel.stages.scan import new_photos
 from autolabel.stages.table import STAGES, StageEntry
 from autolabel.store import Layer, Workspace
@@ -171,7 +171,7 @@ class _Plan:
         if self.fresh:
             return Planned(step, None, f"{self.fresh} new photos")
         labels = self.workspace.require(name)
-        if is_current(self.workspace, labels, ontology_of(labels)):
+        if is_current(self.workspace, labels, classes_of(self.workspace, labels)):
             return Planned(step, 0, "up to date")
         return Planned(step, None, "labels or options are others" if there else "not done yet")
 

@@ -29,7 +29,7 @@ from autolabel.stages.running import (
     source_of,
 )
 from autolabel.stages.table import STAGES
-from autolabel.store import Manifest, Workspace, write_atomic
+from autolabel.store import Manifest, Workspace, lock_names, locked_names, write_atomic
 from autolabel.types import Objects, Record
 
 
@@ -171,10 +171,14 @@ def detect(
         ontology, models = _ontology(workspace, config), locate(entry, config)
         manifest = _binding(config, ontology, models)
         make = partial(Detect, config, ontology, models, engine.device)
+        root, ids = existing_root(workspace), locked_names(workspace)
+        if workspace.layer(entry.layer).exists and workspace.state(entry.layer).complete:
+            lock_names(workspace, ids)  # a workspace of before has them in those labels alone
         done = derive(
-            workspace, entry.layer, source, manifest, make, existing_root(workspace), engine,
+            workspace, entry.layer, source, manifest, make, root, engine,
             overwrite, report, pixels=entry.pixels,
         )  # fmt: skip
+        lock_names(workspace, ontology.names)
         text = yaml.safe_dump(ontology.to_mapping(), sort_keys=False, allow_unicode=True)
         write_atomic(workspace.path / "ontology.yaml", text.encode())
         return done

@@ -10,7 +10,7 @@ from autolabel.ontology import Ontology
 from autolabel.stages.history import ontology_of
 from autolabel.stages.running import check_ready
 from autolabel.stages.table import label_layers
-from autolabel.store import Layer, Workspace
+from autolabel.store import Layer, Workspace, locked_names
 
 Say = Callable[[str], None]
 """Called with a line for people."""
@@ -25,27 +25,36 @@ class ChosenLabels:
     """A layer of labels to read, as it was when reading began, and what of the photos it lacks.
 
     Attributes:
+        workspace: where they are.
         layer: the labels.
         left_out_images: photos of the workspace that the layer does not have yet.
         stale_images: photos whose labels were made from what has changed since.
     """
 
+    workspace: Workspace
     layer: Layer
     left_out_images: int = 0
     stale_images: int = 0
 
     @property
     def ontology(self) -> Ontology:
-        """The classes that the labels come from.
-
-        Raises:
-            AutolabelError: the layer has no labels.
-        """
-        return ontology_of(self.layer)
+        """The classes of the labels; see `classes_of`."""
+        return classes_of(self.workspace, self.layer)
 
     def counts(self) -> dict[str, int]:
         """Return the counts, for JSON."""
         return {"left_out_images": self.left_out_images, "stale_images": self.stale_images}
+
+
+def classes_of(workspace: Workspace, layer: Layer) -> Ontology:
+    """Return the classes of a layer's labels in the order of their ids.
+
+    Those of the workspace that are no longer looked for are among them, without prompts.
+
+    Raises:
+        AutolabelError: the layer has no labels, or the workspace's ids are damaged.
+    """
+    return ontology_of(layer).with_ids(locked_names(workspace))
 
 
 def chosen_labels(
@@ -71,7 +80,7 @@ def chosen_labels(
     layer = (workspace.require(name) if name else workspace.newest(label_layers())).snapshot()
     state = workspace.state(layer.name)
     if state.complete:
-        return ChosenLabels(layer)
+        return ChosenLabels(workspace, layer)
     if not allow_unfinished:
         try:
             check_ready(workspace, layer, flag)
@@ -81,7 +90,7 @@ def chosen_labels(
     images = {index: layer.rows(index) for index in layer.shards()}
     left_out = sum(map(whole.rows, whole.shards())) - sum(images.values())
     stale = sum(images[index] for index in state.outdated & images.keys())
-    found = ChosenLabels(layer, max(left_out, 0), stale)
+    found = ChosenLabels(workspace, layer, max(left_out, 0), stale)
     say(
         f"warning: {state.problem()}; {found.left_out_images} images are left out, the labels "
         f"of {found.stale_images} are stale"

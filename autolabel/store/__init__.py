@@ -15,6 +15,7 @@ with it, and `is_current` says whether that is what it would be made of now.
 from __future__ import annotations
 
 from autolabel.store.binding import changes, is_current, read_note
+from autolabel.store.classes import lock_names, locked_names
 from autolabel.store.counts import Counts
 from autolabel.store.file_set import FileSet
 from autolabel.store.files import REFUSED, not_writable, write_atomic
@@ -41,6 +42,8 @@ __all__ = [
     "bound_to",
     "changes",
     "is_current",
+    "lock_names",
+    "locked_names",
     "not_writable",
     "read_note",
     "write_atomic",
