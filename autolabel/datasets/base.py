@@ -50,6 +50,7 @@ class Candidate:
         labels: where the labels themselves lie, if `source` only lists the classes.
         skipped: what `read` found and could not read: how many objects, by what in words
             (``"polylines"``); it is filled while `read` runs, and said to the user.
+        files: the files that are read, where there are several or `source` is their folder.
     """
 
     source: Path
@@ -57,6 +58,7 @@ class Candidate:
     sure: bool = True
     labels: Path | None = None
     skipped: Counter[str] = field(default_factory=Counter)
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,29 @@
-"""COCO detection and segmentation JSON: https://cocodataset.org/#format-data."""
+"""COCO files: one a split, results lists beside one, and what Roboflow makes of them.
+
+https://cocodataset.org/#format-data and, of results, https://cocodataset.org/#format-results
+"""
 
 from __future__ import annotations
 
-import json
 import re
-import reprlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pycocotools import mask as rle
-
 from autolabel.datasets import base
-from autolabel.datasets.files import absolute, blamed_on, located, read_json, visible
-from autolabel.datasets.labelled import FAR, LabelledImage, class_ids
+from autolabel.datasets.coco_json import dump, from_coco, to_coco
+from autolabel.datasets.files import absolute, blamed_on, chunks, ends, located, read_json, visible
+from autolabel.datasets.one_set import merged, one_set
 from autolabel.errors import AutolabelError
-from autolabel.ops.boxes import box_areas, xywh_to_xyxy
-from autolabel.ops.images import MAX_PIXELS
-from autolabel.ops.masks import from_counts
-from autolabel.ops.polygons import covered, outlines
-from autolabel.types import Objects, Record
+from autolabel.reading import LARGEST_JSON
 
-_LISTS = ("images", "annotations", "categories")
-_MADE_BY = "labelled by autolabel"
 _FILES = ("*.json", "annotations/*.json", "*/_annotations.coco.json")
 _IMAGE_FOLDERS = ("", "images", "images/train", "images/val", "images/test")
-_HINT = "the file must be a COCO detection file: images, annotations and categories"
+_LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
+_RESULT = re.compile(rb'\A\s*\[\s*\{(?=.*"image_id"\s*:)(?=.*"category_id"\s*:)', re.DOTALL)
+_OBJECT = re.compile(rb"\s*\{")
 
 
 def write(folder: Path, splits: base.Splits, options: base.WriteOptions) -> base.Written:
@@ -51,240 +46,83 @@ def write(folder: Path, splits: base.Splits, options: base.WriteOptions) -> base
     return done
 
 
-def to_coco(
-    records: Iterable[Record],
-    names: Sequence[str],
-    file_names: Iterable[str],
-    *,
-    masks: bool = True,
-    polygons: bool = False,
-    lost: Counter[str] | None = None,
-) -> dict[str, Any]:
-    """Return a COCO dict of the kept objects; images without any are in it too.
-
-    Args:
-        records: the images.
-        names: classes in the order of their ids; category ids start at 1.
-        file_names: `file_name` of each record.
-        masks: whether masks are written, as RLE.
-        polygons: whether they are polygons instead: one for each part, without its holes.
-        lost: counts the masks whose holes were filled for that.
-
-    Raises:
-        ValueError: a label is not in `names`, or the lengths differ.
-    """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    drawn = _with_polygons if polygons else _with_rle
-    for image_id, (record, file_name) in enumerate(zip(records, file_names, strict=True), 1):
-        size = {"width": record.width, "height": record.height}
-        images.append({"id": image_id, "file_name": file_name, **size})
-        kept = record.objects.kept
-        for fields, counts in zip(_boxes(kept, names), kept.mask, strict=True):
-            if masks and counts is not None:
-                fields |= drawn(counts, record, Counter() if lost is None else lost)
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **fields})
-    categories = [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(names, 1)]
-    return {
-        "info": {"description": _MADE_BY},
-        "licenses": [],
-        "categories": categories,
-        "images": images,
-        "annotations": annotations,
-    }
-
-
-def _boxes(kept: Objects, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    # Corners are rounded before sizes are taken, so that x + w is the rounded right edge.
-    corners = np.round(kept.xyxy.astype(np.float64), 3)
-    sizes = np.round(corners[:, 2:] - corners[:, :2], 3)
-    for i, class_id in enumerate(class_ids(kept, names)):
-        (x, y), (w, h) = corners[i, :2].tolist(), sizes[i].tolist()
-        yield {
-            "category_id": class_id + 1,
-            "bbox": [x, y, w, h],
-            "area": round(w * h, 3),
-            "iscrowd": 0,
-            "segmentation": [],
-            "score": float(str(kept.score[i])),  # 0.35, not 0.3499999940395355
-        }
-
-
-def _with_rle(counts: bytes, record: Record, lost: Counter[str]) -> dict[str, Any]:
-    size = [record.height, record.width]
-    area = float(rle.area({"size": size, "counts": counts}))
-    return {"area": area, "segmentation": {"size": size, "counts": counts.decode("ascii")}}
-
-
-def _with_polygons(counts: bytes, record: Record, lost: Counter[str]) -> dict[str, Any]:
-    parts = outlines(counts, record.height, record.width)
-    if not parts:
-        return {}
-    lost["holes"] += any(part.holes for part in parts)
-    polygons = [np.round(part.outer, 2).ravel().tolist() for part in parts]
-    filled = rle.merge(rle.frPyObjects(polygons, record.height, record.width))
-    return {"area": float(rle.area(filled)), "segmentation": polygons}
-
-
-def dump(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a COCO dict as JSON text in pieces, one image or annotation a line.
-
-    ASCII, because pycocotools opens files in whatever encoding the system prefers.
-    """
-    yield "{"
-    for i, (key, value) in enumerate(data.items()):
-        yield f"{',' if i else ''}\n{json.dumps(key)}: "
-        if isinstance(value, list) and value:
-            for j, item in enumerate(value):
-                yield f"{',' if j else '['}\n{json.dumps(item)}"
-            yield "\n]"
-        else:
-            yield json.dumps(value)
-    yield "\n}\n"
-
-
 def find(path: Path) -> Iterator[base.Candidate]:
-    """Yield a file, or those in a folder that are COCO."""
-    folder = path.is_dir()
-    for file in [f for p in _FILES for f in visible(path, p)] if folder else [path]:
-        data = read_json(file)
-        sure = isinstance(data, dict) and all(isinstance(data.get(key), list) for key in _LISTS)
-        if sure or not folder:
-            yield base.Candidate(file, partial(_read, file, data), sure)
+    """Yield a file, or those in a folder that are COCO; files of several splits are one set.
+
+    A results list is read where it is named itself, never for a folder: it is what a model found,
+    and the file beside it is what people drew.
+    """
+    skipped: Counter[str] = Counter()
+    if not path.is_dir():
+        results = _is_results(path)
+        read = partial(_read_results if results else _read, path, skipped)
+        yield base.Candidate(path, read, results or _is_coco(path), skipped=skipped)
+        return
+    lists = {file: _lists(file) for pattern in _FILES for file in visible(path, pattern)}
+    for files in one_set((file for file, count in lists.items() if count == 3), path):
+        source, read = files[0] if len(files) == 1 else path, partial(_read_all, files, skipped)
+        yield base.Candidate(source, read, skipped=skipped, files=tuple(files))
+    for file in (file for file, count in lists.items() if count == 2):  # cut short, say
+        yield base.Candidate(file, partial(_read, file, skipped), sure=False, skipped=skipped)
 
 
-def _read(file: Path, data: Any) -> base.Labels:
-    names, images = blamed_on(file, lambda: from_coco(data))
+def _is_coco(file: Path) -> bool:
+    return _lists(file) == 3
+
+
+def _lists(file: Path) -> int:
+    """Count by its text, without parsing it, how many of the three lists of COCO a file holds.
+
+    Both ends come first: folders hold many and large JSON files of other kinds.
+    """
+    size, head, tail = ends(file)
+    if not _OBJECT.match(head) or not _LIST.search(head + b"\n" + tail):
+        return 0
+    if size > LARGEST_JSON:
+        return 3  # whoever reads it says that it is too large
+    lists: set[bytes] = set()
+    for chunk in chunks(file):
+        lists.update(_LIST.findall(chunk))
+        if len(lists) == 3:
+            break
+    return len(lists)
+
+
+def _is_results(file: Path) -> bool:
+    return bool(_RESULT.match(ends(file)[1]))
+
+
+def _read_all(files: Sequence[Path], skipped: Counter[str]) -> base.Labels:
+    return merged(_read(file, skipped) for file in files)
+
+
+def _read(file: Path, skipped: Counter[str]) -> base.Labels:
+    return _labels(file, read_json(file), skipped)
+
+
+def _read_results(file: Path, skipped: Counter[str]) -> base.Labels:
+    """Read a results list with the images and categories of the COCO file beside it."""
+    folders = (file.parent, file.parent / "annotations")
+    found = [one for folder in folders for one in visible(folder, "*.json") if _is_coco(one)]
+    if len(found) != 1:
+        listed = ", ".join(map(str, found[:3])) or "none is there"
+        raise AutolabelError(
+            f"{file} is a list of results, which takes one COCO file beside it: {listed}",
+            hint="put it into a folder with the one file of the images and categories it is of",
+        )
+    described = read_json(found[0])
+    data = {**described, "annotations": read_json(file)} if isinstance(described, dict) else None
+    return _labels(file, data, skipped)
+
+
+def _labels(file: Path, data: Any, skipped: Counter[str]) -> base.Labels:
+    names, images = blamed_on(file, lambda: from_coco(data, skipped))
     here = absolute(file).parent
     root = here.parent if here.name == "annotations" else here
     split = file.stem.removeprefix("instances_")
     below = (*_IMAGE_FOLDERS, f"images/{split}", split, f"{split}/images")
     folders = [here, *(root / name for name in below)]
     return names, [located(image, image.file_name, folders) for image in images]
-
-
-def from_coco(data: Any) -> tuple[tuple[str, ...], list[LabelledImage]]:
-    """Return class names in the order of their ids, and the images in the order of the file.
-
-    Polygons and RLE become compressed RLE, where the image's size is given. A box that is absent
-    is taken from the segmentation; one of negative size is turned the right way round.
-
-    Raises:
-        AutolabelError: a key is missing, an id leads nowhere, two categories have the same id, or
-            a mask does not fit its image.
-    """
-    images = _entries(data, "images", "id", "file_name")
-    known = {image["id"] for image in images}
-    if len(known) < len(images):
-        raise AutolabelError("two images have the same id", hint="give each image its own id")
-    by_id = _names_by_id(_entries(data, "categories", "id", "name"))
-    rows: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in _entries(data, "annotations", "image_id", "category_id"):
-        for what, there in (("category", by_id.keys()), ("image", known)):
-            if row[f"{what}_id"] not in there:
-                raise AutolabelError(
-                    f"{_called(row)} has {what}_id {row[f'{what}_id']!r}, which no {what} has",
-                    hint=f"add the {what} to the file, or remove the annotation",
-                )
-        rows[row["image_id"]].append(row)
-    numbers_first = sorted(
-        by_id, key=lambda i: (False, i) if isinstance(i, int) else (True, str(i))
-    )
-    names = tuple(dict.fromkeys(by_id[key] for key in numbers_first))
-    return names, [_image(image, rows[image["id"]], by_id) for image in images]
-
-
-def _called(annotation: Mapping[str, Any]) -> str:
-    return f"annotation {reprlib.repr(annotation.get('id'))}"
-
-
-def _names_by_id(categories: Iterable[dict[str, Any]]) -> dict[Any, str]:
-    names: dict[Any, str] = {}
-    for c in categories:
-        name = str(c["name"])
-        if names.setdefault(c["id"], name) != name:
-            raise AutolabelError(
-                f"category id {c['id']!r} is both {names[c['id']]!r} and {name!r}",
-                hint="give each category its own id",
-            )
-    return names
-
-
-def _entries(data: Any, what: str, *keys: str) -> list[dict[str, Any]]:
-    """Return one of the lists, each entry of which has these keys."""
-    rows = data.get(what) if isinstance(data, dict) else None
-    if not isinstance(rows, list):
-        raise AutolabelError(f"there is no list {what!r} in the file", hint=_HINT)
-    for i, row in enumerate(rows):
-        missing = [k for k in keys if k not in row] if isinstance(row, dict) else list(keys)
-        if missing:
-            raise AutolabelError(f"entry {i} of {what!r} has no {missing[0]!r}", hint=_HINT)
-        for key in keys:
-            if isinstance(row[key], list | dict):
-                raise AutolabelError(f"entry {i} of {what!r} has a wrong {key!r}", hint=_HINT)
-    return rows
-
-
-def _image(
-    image: dict[str, Any], rows: Sequence[dict[str, Any]], by_id: Mapping[Any, str]
-) -> LabelledImage:
-    width, height = (_pixels(image.get(key)) for key in ("width", "height"))
-    masks = [_mask(row, width, height) for row in rows]
-    drawn = zip(rows, masks, strict=True)
-    boxes = xywh_to_xyxy([_bbox(row, mask, width, height) for row, mask in drawn])
-    objects = Objects.create(
-        [by_id[row["category_id"]] for row in rows],
-        [_score(row.get("score")) for row in rows],
-        boxes,
-        mask=masks,
-    )
-    crowd = np.array([bool(row.get("iscrowd")) for row in rows], dtype=bool)
-    ignore = crowd | (box_areas(boxes) == 0)
-    return LabelledImage(str(image["file_name"]), width, height, objects, ignore)
-
-
-def _pixels(value: Any) -> int:
-    return value if isinstance(value, int) and 0 < value < 1_000_000 else 0
-
-
-def _score(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else 1.0
-
-
-def _bbox(row: Mapping[str, Any], mask: bytes | None, width: int, height: int) -> list[float]:
-    given = row.get("bbox")
-    if given:
-        try:
-            box = [float(v) for v in given]
-        except (TypeError, ValueError, OverflowError):
-            box = []
-        if len(box) == 4 and all(abs(v) < FAR for v in box):
-            return box
-    elif mask is not None:
-        return [float(v) for v in rle.toBbox({"size": [height, width], "counts": mask})]
-    raise AutolabelError(
-        f"{_called(row)} has no usable bbox: {reprlib.repr(given)}",
-        hint="write bbox as [left, top, width, height] in pixels",
-    )
-
-
-def _mask(row: Mapping[str, Any], width: int, height: int) -> bytes | None:
-    """Return the mask as compressed RLE, or None where there is none of the image's size."""
-    segmentation = row.get("segmentation")
-    if not segmentation or not width or not height:
-        return None
-    try:
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"a mask of {width} x {height} pixels is over {MAX_PIXELS}")
-        if not isinstance(segmentation, dict):
-            return covered(segmentation, height, width)
-        counts = segmentation.get("counts")
-        if segmentation.get("size") != [height, width] or not counts:
-            return None
-        return from_counts(counts, height, width)
-    except ValueError as e:
-        hint = "fix its segmentation, or take it away"
-        raise AutolabelError(f"{_called(row)}: {e}", hint=hint) from None
 
 
 _CARRIES = base.Carries(masks=True, holes=True, scores=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,9 +11,13 @@ from typing import Any, TypeVar
 from autolabel.datasets.labelled import GroundTruthImage, LabelledImage, inner_path
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import ImageError, content_id, decode, read_bytes
-from autolabel.reading import LARGEST_JSON, LARGEST_TEXT, parse_json, read_regular
+from autolabel.reading import LARGEST_JSON, LARGEST_TEXT, open_regular, parse_json, read_regular
 
 T = TypeVar("T")
+END = 65_536
+"""Bytes at each end of a file by which it is known."""
+_CHUNK = 1 << 20
+_OVERLAP = 256
 
 
 def located(
@@ -95,9 +100,42 @@ def read_file(file: Path, largest: int = LARGEST_TEXT) -> bytes:
     try:
         return read_regular(file, largest)
     except OSError as e:
-        raise AutolabelError(
-            f"{file} cannot be read: {e.strerror}", hint="make it readable, or name other labels"
-        ) from None
+        raise _unreadable(file, e) from None
+
+
+def ends(file: Path) -> tuple[int, bytes, bytes]:
+    """Return how many bytes a regular file has, and those at its start and end, see `END`."""
+    try:
+        with open_regular(file) as stream:
+            head = stream.read(END)
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(size - END, 0))
+            return size, _narrow(head), _narrow(stream.read(END))
+    except OSError as e:
+        raise _unreadable(file, e) from None
+
+
+def chunks(file: Path) -> Iterator[bytes]:
+    """Yield a regular file in pieces that overlap a little, so that all is seen and few held."""
+    before = b""
+    try:
+        with open_regular(file) as stream:
+            while piece := stream.read(_CHUNK):
+                yield before + _narrow(piece)
+                before = _narrow(piece[-_OVERLAP:])
+    except OSError as e:
+        raise _unreadable(file, e) from None
+
+
+def _narrow(data: bytes) -> bytes:
+    """Return ASCII as it is in UTF-8, whatever the encoding, without a byte-order mark."""
+    return data.replace(b"\0", b"").removeprefix(b"\xef\xbb\xbf").lstrip(b"\xff\xfe")
+
+
+def _unreadable(file: Path, error: OSError) -> AutolabelError:
+    large = error.errno == errno.EFBIG
+    hint = "split it into smaller files" if large else "make it readable, or name other labels"
+    return AutolabelError(f"{file} cannot be read: {error.strerror}", hint=hint)
 
 
 def absolute(path: Path) -> Path:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from autolabel.datasets.base import Candidate
-from autolabel.datasets.files import absolute, is_there
+from autolabel.datasets.files import absolute, ends, is_there
 from autolabel.datasets.formats import FORMATS, readers
 from autolabel.datasets.labelled import GroundTruthImage
 from autolabel.errors import AutolabelError
-from autolabel.reading import open_regular, read_json
+from autolabel.reading import read_json
 from autolabel.sources import marks
 from autolabel.types import Objects
 
@@ -27,8 +27,6 @@ __all__ = ["GroundTruth", "GroundTruthImage", "read_ground_truth", "read_hand_la
 
 _DEEPEST = 4
 """Folders that labels may lie below the note of an export."""
-_ENDS = 65_536
-"""Bytes at both ends of a file of labels that are searched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +63,7 @@ def read_hand_labels(path: Path) -> GroundTruth:
     """
     candidate = _candidate(path)
     truth = _read(candidate, path)
-    evidence = _note(candidate) or _signed(candidate.source)
+    evidence = _note(candidate) or _signed(candidate)
     if evidence is not None:
         raise AutolabelError(
             f"the labels in {path} were exported by autolabel, and are not hand labels; {evidence} "
@@ -107,7 +105,7 @@ def _candidate(path: Path) -> Candidate:
     suffix, folder = path.suffix.lower(), path.is_dir()
     asked = [reader for reader in readers() if folder or suffix in reader.suffixes]
     found = [candidate for reader in asked for candidate in reader.find(path)]
-    sure = {one.source: one for one in reversed(found) if one.sure}
+    sure = {one.files or one.source: one for one in reversed(found) if one.sure}
     chosen = list(reversed(sure.values())) or found[:1]
     if not chosen:
         raise AutolabelError(f"no hand labels found in {path}", hint=_looks())
@@ -167,6 +165,7 @@ def _merged(entries: Sequence[GroundTruthImage]) -> GroundTruthImage:
 def _note(candidate: Candidate) -> str | None:
     """Return the note of an export that wrote these labels."""
     source = absolute(candidate.source)
+    parts = [absolute(file) for file in candidate.files]
     for folder in [source, *source.parents[:_DEEPEST]]:
         try:
             files = read_json(folder / marks.EXPORT)["files"]
@@ -176,21 +175,22 @@ def _note(candidate: Candidate) -> str | None:
         # What lists the classes may be written anew beside labels that are ours.
         places = [source, *([absolute(candidate.labels)] if candidate.labels else [])]
         below = [p.relative_to(folder).as_posix() for p in places if p.is_relative_to(folder)]
-        if any(file == place or file.startswith(f"{place}/") for place in below for file in listed):
+        read = {p.relative_to(folder).as_posix() for p in parts if p.is_relative_to(folder)}
+        if not read.isdisjoint(listed) or any(
+            file == place or file.startswith(f"{place}/") for place in below for file in listed
+        ):
             return str(folder / marks.EXPORT)
     return None
 
 
-def _signed(source: Path) -> str | None:
-    """Return what in the file itself says that autolabel wrote it."""
-    if not source.is_file():
-        return None
-    with open_regular(source) as file:
-        ends = [file.read(_ENDS)]
-        file.seek(max(source.stat().st_size - _ENDS, 0))
-        ends.append(file.read(_ENDS))
-    for one in FORMATS.values():
-        signature = one.writer.signature if one.writer else None
-        if signature and any(signature.pattern.search(end) for end in ends):
-            return signature.where.format(source.name)
+def _signed(candidate: Candidate) -> str | None:
+    """Return what in the files themselves says that autolabel wrote them."""
+    signatures = [one.writer.signature for one in FORMATS.values() if one.writer]
+    for file in candidate.files or (candidate.source,):
+        if not file.is_file():
+            continue
+        _, *both = ends(file)
+        for signature in signatures:
+            if signature and any(signature.pattern.search(end) for end in both):
+                return signature.where.format(file.name)
     return None

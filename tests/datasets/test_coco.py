@@ -1,231 +1,163 @@
+"""Which files are COCO, which of them are one data set, and results lists."""
+
 from __future__ import annotations
 
 import json
+import tracemalloc
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pycocotools import mask as rle
 
-from autolabel.datasets.coco import dump, from_coco, to_coco
-from autolabel.datasets.labelled import inner_path
+from autolabel.datasets.coco import find
+from autolabel.datasets.ground_truth import read_ground_truth, read_hand_labels
 from autolabel.errors import AutolabelError
-from autolabel.types import Objects, Record
+from autolabel.reading import LARGEST_JSON
+from tests.datasets.test_ground_truth import coco_of, photo, put
 
-NAMES = ("cat", "dog", "чашка")
-
-
-def coco(**changes: Any) -> dict[str, Any]:
-    return {
-        "images": [{"id": 7, "file_name": "a.jpg", "width": 40, "height": 30}],
-        "annotations": [{"id": 1, "image_id": 7, "category_id": 9, "bbox": [1, 2, 3, 4]}],
-        "categories": [{"id": 9, "name": "dog"}, {"id": 3, "name": "cat"}],
-        **changes,
-    }
+PAD = " " * 200_000
 
 
-def annotated(**fields: Any) -> dict[str, Any]:
-    return coco(annotations=[{"id": 1, "image_id": 7, "category_id": 9, **fields}])
+def rows(**fields: Any) -> list[dict[str, Any]]:
+    return [{"image_id": 0, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5, **fields}]
 
 
-@st.composite
-def records(draw: st.DrawFn) -> Record:
-    width, height = draw(st.integers(1, 5000)), draw(st.integers(1, 5000))
-    n = draw(st.integers(0, 4))
-    share = st.floats(0, 1, width=32)
-    points = np.array([draw(st.tuples(share, share, share, share)) for _ in range(n)])
-    points = points.reshape(n, 2, 2) * [width, height]
-    boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
-    objects = Objects.create(
-        draw(st.lists(st.sampled_from(NAMES), min_size=n, max_size=n)),
-        draw(st.lists(share, min_size=n, max_size=n)),
-        boxes,
-    )
-    return Record("0" * 32, "a.jpg", width, height, objects=objects)
+# -- which files are meant ---------------------------------------------------------------------
 
 
-@given(st.lists(records(), max_size=3))
-def test_boxes_classes_and_scores_survive(given_records: list[Record]) -> None:
-    files = [f"{i}.jpg" for i in range(len(given_records))]
-    text = "".join(dump(to_coco(given_records, NAMES, files)))
-    assert text.isascii()
-    names, images = from_coco(json.loads(text))
-    assert names == NAMES
-    assert [image.file_name for image in images] == files
-    for record, image in zip(given_records, images, strict=True):
-        assert (image.width, image.height) == (record.width, record.height)
-        assert image.objects.label.tolist() == record.objects.label.tolist()
-        np.testing.assert_array_equal(image.objects.score, record.objects.score)
-        np.testing.assert_allclose(image.objects.xyxy, record.objects.xyxy, atol=0.002)
+def roboflow(root: Path) -> Path:
+    """A data set as Roboflow exports it: a heading that no label has, names of its own."""
+    for i, split in enumerate(("valid", "train", "test")):
+        name = f"IMG_{i}_jpg.rf.0123456789abcdef0123456789abcdef.png"
+        data = coco_of(name)
+        data["categories"] = [
+            {"id": 0, "name": "pets", "supercategory": "none"},
+            {"id": 1, "name": "dog", "supercategory": "pets"},
+            {"id": 2, "name": "cat", "supercategory": "pets"},
+        ]
+        photo(root / split / name)
+        put(root / split / "_annotations.coco.json", data)
+    return root
 
 
-def test_rejected_objects_are_left_out_and_empty_images_are_not() -> None:
-    objects = Objects.create(["cat", "dog"], [1, 1], [[0, 0, 2, 2]] * 2, keep=[False, True])
-    rows = [Record("a", "a.jpg", 9, 9, objects=objects), Record("b", "b.jpg", 9, 9)]
-    data = to_coco(rows, NAMES, ["a.jpg", "b.jpg"])
-    assert [a["category_id"] for a in data["annotations"]] == [2]
-    assert [i["id"] for i in data["images"]] == [1, 2]
-    assert [c["id"] for c in data["categories"]] == [1, 2, 3]
-    assert data["annotations"][0] == {
-        "id": 1,
-        "image_id": 1,
-        "category_id": 2,
-        "bbox": [0.0, 0.0, 2.0, 2.0],
-        "area": 4.0,
-        "iscrowd": 0,
-        "segmentation": [],
-        "score": 1.0,
-    }
-
-
-def test_a_mask_gives_its_rle_and_its_own_area() -> None:
-    pixels = np.zeros((30, 40), np.uint8, order="F")
-    pixels[2:6, 3:5] = 1
-    mask = rle.encode(pixels)["counts"]
-    objects = Objects.create(["cat"], [1], [[3, 2, 7, 8]], mask=[mask])
-    data = to_coco([Record("a", "a", 40, 30, objects=objects)], NAMES, ["a.jpg"])
-    (row,) = data["annotations"]
-    assert row["area"] == 8
-    assert row["segmentation"] == {"size": [30, 40], "counts": mask.decode()}
-    (image,) = from_coco(json.loads("".join(dump(data))))[1]
-    assert image.objects.mask[0] == mask
-
-
-def test_an_unknown_label_is_a_bug() -> None:
-    objects = Objects.create(["cow"], [1], [[0, 0, 1, 1]])
-    with pytest.raises(ValueError, match="cow"):
-        to_coco([Record("a", "a", 9, 9, objects=objects)], NAMES, ["a.jpg"])
-
-
-def test_files_as_people_have_them_are_read() -> None:
-    """Gaps in the ids, no iscrowd, no area."""
-    names, (image,) = from_coco(coco())
-    assert names == ("cat", "dog")
-    assert image.objects.label.tolist() == ["dog"]
-    assert image.objects.xyxy.tolist() == [[1, 2, 4, 6]]
-    assert image.ignore.tolist() == [False]
+def test_roboflow_splits_are_one_data_set(tmp_path: Path) -> None:
+    truth = read_hand_labels(roboflow(tmp_path))
+    assert truth.names == ("dog", "cat")
+    assert [r.name[:5] for r in truth.records] == ["IMG_1", "IMG_0", "IMG_2"]
+    assert all(r.path and r.objects.label.tolist() == ["dog"] for r in truth.records)
+    (one,) = read_ground_truth(tmp_path / "valid").records
+    assert one.name.startswith("IMG_0")
 
 
 @pytest.mark.parametrize(
-    ("fields", "box", "ignored"),
+    "files",
     [
-        ({"bbox": [4, 6, -3, -4]}, [1, 2, 4, 6], False),  # drawn from the lower right
-        ({"bbox": [1, 2, 3, 4], "iscrowd": 1}, [1, 2, 4, 6], True),
-        ({"bbox": [1, 2, 0, 4]}, [1, 2, 1, 6], True),  # nothing can overlap it
-        ({"segmentation": [[2, 3, 8, 3, 8, 9, 2, 9]]}, [2, 3, 8, 9], False),
-        ({"segmentation": {"size": [30, 40], "counts": [60, 5, 1135]}}, [2, 0, 3, 5], False),
-        ({"bbox": [1, 2, 3, 4], "segmentation": [[1, 2, 3, 4]]}, [1, 2, 4, 6], False),
-        ({"bbox": [1, 2, 3, 4], "segmentation": [[]]}, [1, 2, 4, 6], False),
-        ({"bbox": [1, 2, 3, 4], "segmentation": [[0, 0, 1e300, 0, 1, 1]]}, [1, 2, 4, 6], False),
-        ({"bbox": [1, 2, 3, 4], "segmentation": "?"}, [1, 2, 4, 6], False),
-        ({"bbox": [1, 2, 3, 4], "segmentation": {"size": [1, 1], "counts": "1"}}, [1, 2, 4, 6], 0),
+        ("annotations/instances_train2017.json", "annotations/instances_val2017.json"),
+        ("annotations/train.json", "annotations/test.json"),
+        ("train.json", "validation.json"),
     ],
 )
-def test_boxes_and_segmentations(fields: dict[str, Any], box: list[float], ignored: bool) -> None:
-    ((image,)) = from_coco(annotated(**fields))[1]
-    assert image.objects.xyxy.tolist() == [box]
-    assert image.ignore.tolist() == [ignored]
+def test_files_that_differ_by_the_split_are_one_data_set(
+    tmp_path: Path, files: tuple[str, str]
+) -> None:
+    for i, file in enumerate(files):
+        photo(tmp_path / "images" / f"{i}.png")
+        put(tmp_path / file, coco_of(f"{i}.png"))
+    assert [r.name for r in read_ground_truth(tmp_path).records] == ["0.png", "1.png"]
+
+
+def test_files_that_differ_otherwise_are_not(tmp_path: Path) -> None:
+    put(tmp_path / "annotations" / "instances_val2017.json", coco_of("0.png"))
+    put(tmp_path / "annotations" / "person_keypoints_val2017.json", coco_of("0.png"))
+    with pytest.raises(AutolabelError, match="more than one set of labels"):
+        read_ground_truth(tmp_path)
+
+
+def test_a_heading_that_a_label_has_is_a_class(tmp_path: Path) -> None:
+    data = coco_of("0.png")
+    data["categories"] = [
+        {"id": 1, "name": "pets"},
+        {"id": 2, "name": "a", "supercategory": "pets"},
+    ]
+    photo(tmp_path / "0.png")
+    put(tmp_path / "all.json", data)
+    assert read_ground_truth(tmp_path).names == ("pets", "a")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("order", ["iac", "cai"])
+def test_a_file_is_known_by_its_lists_wherever_they_are(
+    tmp_path: Path, order: str, encoding: str
+) -> None:
+    whole = coco_of("0.png")
+    keys = [next(key for key in whole if key[0] == letter) for letter in order]
+    text = json.dumps({"info": {}} | {key: whole[key] for key in keys})
+    text = text.replace('"annotations": [', f'"annotations"\n:{PAD[:9]}[{PAD}')
+    (tmp_path / "a.json").write_text(text, encoding)
+    assert [one.sure for one in find(tmp_path)] == [True]
+    assert len(read_ground_truth(tmp_path).records) == 1
+
+
+def test_other_json_is_neither_parsed_nor_held(tmp_path: Path) -> None:
+    """Not even where it is no JSON: a LabelMe file of 40 MB, a list, a file of lines."""
+    put(tmp_path / "label.json", '{"shapes": [], "imageData": "' + "x" * 40_000_000)
+    put(tmp_path / "list.json", "[" * 3_000_000)
+    put(tmp_path / "lines.json", '{"a": 1}\n{"a": 2}\n')
+    tracemalloc.start()
+    assert list(find(tmp_path)) == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_is_too_large_is_refused_unread(tmp_path: Path, named: bool) -> None:
+    file = put(tmp_path / "large.json", json.dumps(coco_of("0.png")))
+    with file.open("ab") as stream:
+        stream.truncate(LARGEST_JSON + 1)
+    tracemalloc.start()
+    with pytest.raises(AutolabelError, match="larger than 512 MiB") as raised:
+        read_ground_truth(file if named else tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "split" in raised.value.hint
+    assert peak < 2_000_000
+
+
+# -- results lists -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", ["", "annotations"])
+def test_results_are_read_with_the_file_beside_them(tmp_path: Path, folder: str) -> None:
+    photo(tmp_path / "0.png")
+    photo(tmp_path / "1.png")
+    put(tmp_path / folder / "truth.json", coco_of("0.png", "1.png"))
+    results = put(tmp_path / "results.json", rows())
+    truth = read_ground_truth(results)
+    assert truth.names == ("cat", "dog")
+    assert [len(r.objects) for r in truth.records] == [1, 0]
+    (first, _) = truth.records
+    assert first.path is not None
+    assert (first.objects.label.tolist(), first.objects.score.tolist()) == (["dog"], [0.5])
+    assert first.objects.xyxy.tolist() == [[1, 2, 4, 6]]
+    # The folder is what people drew.
+    assert [len(r.objects) for r in read_ground_truth(tmp_path).records] == [1, 1]
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("given", "beside", "message"),
     [
-        ([], "images"),
-        (coco(categories=None), "categories"),
-        (coco(images=[{"id": 7}]), "file_name"),
-        (coco(images=[3]), "id"),
-        (coco(images=coco()["images"] * 2), "same id"),
-        (coco(images=[]), "image_id 7"),
-        (coco(categories=[]), "category_id 9"),
-        (coco(categories=[{"id": [], "name": "x"}]), "wrong 'id'"),
-        (annotated(), "bbox"),
-        (annotated(bbox=[1, 2, 3]), "bbox"),
-        (annotated(bbox=["x", 2, 3, 4]), "bbox"),
-        (annotated(bbox=[float("nan"), 2, 3, 4]), "bbox"),
-        (annotated(bbox=[1e300, 2, 3, 4]), "bbox"),
+        (rows(), [], "none is there"),
+        (rows(), ["a.json", "b.json"], r"a\.json, .*b\.json"),
+        (rows(image_id=9), ["a.json"], "results.json: .*image_id 9, which no image has"),
+        (rows(category_id=9), ["a.json"], "category_id 9"),
+        (rows(bbox=[0, 0, float("inf"), 1]), ["a.json"], "no usable bbox"),
     ],
 )
-def test_what_is_wrong_is_said(data: Any, message: str) -> None:
+def test_results_that_lead_nowhere_are_refused(
+    tmp_path: Path, given: list[Any], beside: list[str], message: str
+) -> None:
+    for name in beside:
+        put(tmp_path / name, coco_of("0.png"))
     with pytest.raises(AutolabelError, match=message):
-        from_coco(data)
-
-
-@given(st.text(st.sampled_from("ab./\\:C \0"), max_size=12))
-def test_no_file_name_leads_out_of_its_folder(name: str) -> None:
-    inner = inner_path(name)
-    if inner is not None:
-        assert not inner.is_absolute()
-        assert ".." not in str(inner).replace("\\", "/").split("/")
-        assert "\0" not in str(inner)
-
-
-BOX_30X40 = np.zeros((30, 40), np.uint8)
-BOX_30X40[5:15, 10:20] = 1
-WHOLE = rle.encode(np.asfortranarray(BOX_30X40))["counts"].decode()
-
-
-@pytest.mark.parametrize(
-    "counts",
-    [
-        WHOLE[:-1],
-        WHOLE[:-2],
-        WHOLE + "1",
-        WHOLE[:-1] + chr(ord(WHOLE[-1]) + 1),
-        WHOLE[:-1] + chr(ord(WHOLE[-1]) - 1),
-        WHOLE + "é",
-        "\ud800",
-        "PPPPPPPPPPPPPPPP",
-        [305, 10, 884],
-        [305, 10, 886],
-        [305, -10, 905],
-        [10**400, 10],
-        ["a", None],
-        [float("nan")],
-        7,
-        {},
-    ],
-)
-def test_a_mask_that_does_not_fit_is_refused_before_it_is_decoded(counts: Any) -> None:
-    mask = {"size": [30, 40], "counts": counts}
-    if counts == {}:  # no counts at all: the box alone
-        assert (
-            from_coco(annotated(bbox=[1, 2, 3, 4], segmentation=mask))[1][0].objects.mask[0] is None
-        )
-        return
-    with pytest.raises(AutolabelError, match="annotation 1: its RLE"):
-        from_coco(annotated(bbox=[1, 2, 3, 4], segmentation=mask))
-
-
-@pytest.mark.parametrize("counts", [WHOLE, [1, 0, 304, 10, 885], [305, 10, 0, 0, 885]])
-def test_whole_masks_are_taken(counts: Any) -> None:
-    mask = {"size": [30, 40], "counts": counts}
-    ((_, (image,)),) = [from_coco(annotated(bbox=[1, 2, 3, 4], segmentation=mask))]
-    assert rle.area({"size": [30, 40], "counts": image.objects.mask[0]}) in (10, 100)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"bbox": [10**400, 0, 1, 1]},
-        {"id": [[[[1]]]], "bbox": json.loads("[" * 900 + "]" * 900)},
-    ],
-)
-def test_odd_boxes_are_one_error(fields: dict[str, Any]) -> None:
-    with pytest.raises(AutolabelError, match="no usable bbox"):
-        from_coco(annotated(**fields))
-
-
-def test_outlines_without_end_are_refused() -> None:
-    zigzag = [0, 0, 9e9, 9e9] * 5000
-    data = annotated(bbox=[1, 2, 3, 4], segmentation=[zigzag])
-    data["images"][0] |= {"width": 10_000, "height": 10_000}
-    with pytest.raises(AutolabelError, match="outline"):
-        from_coco(data)
-
-
-def test_a_category_id_of_two_names_is_refused() -> None:
-    twice = [{"id": 9, "name": "dog"}, {"id": 9, "name": "cat"}]
-    with pytest.raises(AutolabelError, match="category id 9 is both 'dog' and 'cat'"):
-        from_coco(coco(categories=twice))
+        read_ground_truth(put(tmp_path / "results.json", given))

@@ -8,7 +8,7 @@ from hypothesis import given
 from autolabel.datasets.yolo import data_yaml, from_data_yaml, from_yolo_label, to_yolo_label
 from autolabel.errors import AutolabelError
 from autolabel.types import Objects, Record
-from tests.datasets.test_coco import NAMES, records
+from tests.datasets.test_coco_json import NAMES, records
 
 
 @given(records())

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from autolabel.datasets.coco import from_coco, to_coco
+from autolabel.datasets.coco_json import from_coco, to_coco
 from autolabel.ops.masks import areas, decode, encode, iou
 from autolabel.ops.polygons import covered, from_polygons, one_ring, outlines, to_polygons
 from autolabel.types import Objects, Record, from_table, to_table
