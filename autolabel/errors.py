@@ -1,6 +1,7 @@
 """The errors that a user can cause, each with a hint that says what to type.
 
 AutolabelError        something is wrong; exit status 1
+├── InUseError        another process holds the workspace; exit status 1
 └── UsageError        the command itself is wrong; exit status 2
 
 Any other exception that escapes is a bug of ours and shows its traceback.
@@ -35,6 +36,10 @@ class UsageError(AutolabelError):
     """A wrong option, value or configuration key."""
 
     exit_status = 2
+
+
+class InUseError(AutolabelError):
+    """Another process is writing to the workspace."""
 
 
 def _rebuild(kind: type[AutolabelError], message: str, hint: str) -> AutolabelError:

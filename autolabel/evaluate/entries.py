@@ -8,12 +8,12 @@ from pathlib import Path
 
 from autolabel.config import EngineConfig, EvaluateConfig
 from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
+from autolabel.datasets.truth_match import match_truth
 from autolabel.errors import AutolabelError, UsageError, suggest
 from autolabel.evaluate.hand_label_baseline import Baseline, train_baseline
 from autolabel.evaluate.predictions import predict
 from autolabel.evaluate.replay import replay
 from autolabel.evaluate.students import TrainedStudent, find_students
-from autolabel.evaluate.truth_match import match_truth
 from autolabel.stages.history import ontology_of
 from autolabel.stages.labels import Say
 from autolabel.stages.running import Reporter

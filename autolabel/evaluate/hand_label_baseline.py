@@ -15,12 +15,12 @@ from pathlib import Path
 
 from autolabel.config import EngineConfig, TrainConfig
 from autolabel.datasets.ground_truth import GroundTruth, GroundTruthImage
+from autolabel.datasets.truth_match import match_truth
 from autolabel.engine.base import Progress
 from autolabel.engine.local import cores
 from autolabel.errors import AutolabelError
 from autolabel.evaluate.classes import map_classes
 from autolabel.evaluate.students import TrainedStudent
-from autolabel.evaluate.truth_match import match_truth
 from autolabel.ontology import Ontology
 from autolabel.sources import to_uri
 from autolabel.stages.history import ontology_of

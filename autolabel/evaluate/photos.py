@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from autolabel.datasets.ground_truth import GroundTruth
+from autolabel.datasets.truth_match import Pair, match_truth
 from autolabel.errors import AutolabelError
 from autolabel.evaluate.classes import map_classes, renamed
-from autolabel.evaluate.truth_match import Pair, match_truth
 from autolabel.metrics.evaluation_set import EvaluationSet
 from autolabel.ontology import Ontology
 from autolabel.types import Objects, Record

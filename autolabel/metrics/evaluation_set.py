@@ -6,15 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from autolabel.ops.arrays import Bools
-from autolabel.types import Objects
-
-
-@dataclass(frozen=True)
-class Unmatched:
-    """A hand-labelled image that cannot be measured, and why."""
-
-    name: str
-    reason: str
+from autolabel.types import Objects, Unmatched
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
+from autolabel.stages.corrected import refresh
 from autolabel.stages.history import ontology_of
 from autolabel.stages.running import check_ready
-from autolabel.stages.table import label_layers
+from autolabel.stages.table import label_layers, machine_layers
 from autolabel.store import Layer, Workspace, locked_names
 
 Say = Callable[[str], None]
@@ -77,6 +78,8 @@ def chosen_labels(
     Raises:
         AutolabelError: the layer is unfinished or stale and that is not allowed.
     """
+    if name not in machine_layers():
+        refresh(workspace)
     layer = (workspace.require(name) if name else workspace.newest(label_layers())).snapshot()
     state = workspace.state(layer.name)
     if state.complete:

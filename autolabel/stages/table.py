@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autolabel.config import (
@@ -90,13 +91,18 @@ class StageEntry:
     def run(
         self, workspace: Workspace, config: Config, engine: EngineConfig, **options: Any
     ) -> StageResult:
-        """Run the stage over a workspace; see `autolabel.stages.running.run_over`."""
-        if self.run_by:
-            result: StageResult = named(self.run_by)(workspace, config, engine, **options)
-            return result
+        """Run the stage over a workspace; see `autolabel.stages.running.run_over`.
+
+        What people said about labels is laid over those that it makes.
+        """
+        from autolabel.stages.corrected import refresh
         from autolabel.stages.running import run_over
 
-        return run_over(self, workspace, config, engine, **options)
+        run = named(self.run_by) if self.run_by else partial(run_over, self)
+        result: StageResult = run(workspace, config, engine, **options)
+        if self.layer in machine_layers():
+            refresh(workspace)
+        return result
 
     def bound(self, workspace: Workspace, config: Config) -> Manifest:
         """Return what binds the layer that is asked for, but for its source.
@@ -177,7 +183,8 @@ _OWN = (
         reads=("detect",),
         pixels=True,
         models={"model": "segmenter"},
-        about="Turn the kept boxes into masks.",
+        about="Turn the kept boxes, and those that people drew, into masks.",
+        run_by="autolabel.stages.refine:refine",
     ),
     StageEntry(
         "filter",
@@ -207,6 +214,18 @@ STAGES: PluginTable[StageEntry] = PluginTable(
 """Stage -> what it is, in the order in which a pipeline runs them."""
 
 
+CORRECTED = "corrected"
+"""Layer of the machine's labels with people's over them; see `autolabel.stages.corrected`."""
+
+
+def machine_layers() -> tuple[str, ...]:
+    """Return the layers whose labels stages alone made, newest stage first."""
+    newest_first = [*STAGES.values()][::-1]
+    return tuple(e.layer for e in newest_first if e.labels and CORRECTED not in e.reads)
+
+
 def label_layers() -> tuple[str, ...]:
     """Return the layers with labels, newest stage first."""
-    return tuple(entry.layer for entry in [*STAGES.values()][::-1] if entry.labels)
+    newest_first = [*STAGES.values()][::-1]
+    above = [e.layer for e in newest_first if e.labels and CORRECTED in e.reads]
+    return (*above, CORRECTED, *machine_layers())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from autolabel.errors import AutolabelError
+from autolabel.errors import AutolabelError, InUseError
 from autolabel.reading import read_regular
 from autolabel.store.files import not_writable, write_atomic
 from autolabel.store.folder_swap import FolderSwap, unsettled_in
@@ -151,7 +151,8 @@ class Workspace:
         """Hold the workspace for writing; creates the folder, clears leftovers of a crash.
 
         Raises:
-            AutolabelError: another process holds it, or the folder cannot be written.
+            InUseError: another process holds it.
+            AutolabelError: the folder cannot be written.
         """
         self._create()
         self.check()
@@ -159,7 +160,7 @@ class Workspace:
         try:
             lock.acquire()
         except Timeout:
-            raise AutolabelError(
+            raise InUseError(
                 f"{self.path} is in use by {self._holder()}",
                 hint="wait until it has finished, or use --workspace with another folder",
             ) from None

@@ -20,6 +20,7 @@ from autolabel.types.record import (
     LEAK,
     POOL,
     Record,
+    Unmatched,
     is_unread,
 )
 from autolabel.types.table import SCHEMA, from_table, is_objects, to_table, upgraded
@@ -27,5 +28,5 @@ from autolabel.types.table import SCHEMA, from_table, is_objects, to_table, upgr
 __all__ = [
     "ACTIONS", "CHANGED", "CONFIRMED", "CORRECTION", "DELETED", "DRAWN", "DUPLICATE", "EXCLUDED",
     "GONE", "LEAK", "MOVED", "OBJECT", "POOL", "RELABELLED", "SCHEMA", "Correction", "Objects",
-    "Record", "from_table", "is_objects", "is_unread", "to_table", "upgraded",
+    "Record", "Unmatched", "from_table", "is_objects", "is_unread", "to_table", "upgraded",
 ]  # fmt: skip

@@ -86,3 +86,11 @@ class Record:
     def failed(self, error: str) -> Record:
         """Return the same image with an error and without pixels."""
         return replace(self, error=error, pixels=None)
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """An image that somebody labelled and that is not among those that are asked for, and why."""
+
+    name: str
+    reason: str

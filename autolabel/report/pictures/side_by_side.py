@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from autolabel.datasets.ground_truth import GroundTruthImage, read_ground_truth
+from autolabel.datasets.truth_match import match_truth
 from autolabel.errors import AutolabelError
 from autolabel.evaluate.classes import map_classes, renamed
-from autolabel.evaluate.truth_match import match_truth
 from autolabel.metrics.result import EntryResult, Evaluation
 from autolabel.ontology import Ontology
 from autolabel.report.pictures.image_budget import ImageBudget

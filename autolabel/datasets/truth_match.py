@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from autolabel.datasets.ground_truth import GroundTruth, GroundTruthImage
-from autolabel.metrics.evaluation_set import Unmatched
-from autolabel.types import LEAK, Record
+from autolabel.types import LEAK, Record, Unmatched
 
 Pair = tuple[Record, GroundTruthImage]
 _Key = Callable[[str], str]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from autolabel.datasets.truth_match import match_truth
 from autolabel.errors import AutolabelError
 from autolabel.evaluate.photos import find_evaluation_set
-from autolabel.evaluate.truth_match import match_truth
 from tests.measuring import ONTOLOGY, config, evaluate, image, objects, record, true, truth_of
 
 BOX = [10, 10, 20, 20]

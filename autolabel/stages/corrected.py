@@ -1,0 +1,177 @@
+"""The layers that people's decisions make: their own labels, and the machine's with them laid over.
+
+`corrections` holds what people left of each image; `refine_corrections` the same with masks for
+boxes that people drew without one (see `autolabel.stages.refine`); `corrected` the newest of the
+machine's layers with people's objects over it. The first and the last need neither pixels nor
+models: they are made whenever labels are asked for and are not what people said by now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+
+from autolabel.corrections.decisions import Decisions
+from autolabel.corrections.fold import fold
+from autolabel.corrections.overlay import overlay
+from autolabel.errors import InUseError
+from autolabel.ontology import Ontology
+from autolabel.stages.history import ontology_of
+from autolabel.stages.table import CORRECTED, machine_layers
+from autolabel.store import Layer, LayerUpdate, Manifest, Workspace, bound_to
+from autolabel.types import Objects
+
+CORRECTIONS = "corrections"
+"""Layer of people's labels alone."""
+REFINED = "refine_corrections"
+"""The same with the masks that a model made for their boxes."""
+
+_STAGE = "correct"
+_DECISIONS, _PEOPLE = "decisions", "people"  # keys in `origin`
+
+
+def refresh(workspace: Workspace) -> Layer | None:
+    """Bring the layers that hold people's labels up to date; return `corrected`.
+
+    There is none without decisions. Where the machine's labels are unfinished or stale, or another
+    process is writing, it stays as it was.
+
+    Raises:
+        AutolabelError: decisions or a shard are damaged, or nothing can be written.
+    """
+    digest = Decisions(workspace.path).digest()
+    if not digest or not workspace.layer("images").exists:
+        return None
+    if not _is_current(workspace, digest):
+        with suppress(InUseError), workspace.lock():
+            _make(workspace, digest)
+    layer = workspace.layer(CORRECTED)
+    return layer if layer.exists else None
+
+
+def _is_current(workspace: Workspace, digest: str) -> bool:
+    people, corrected = workspace.layer(CORRECTIONS), workspace.layer(CORRECTED)
+    if not people.exists or not corrected.exists:
+        return False
+    source, origin = corrected.manifest.source, corrected.manifest.origin
+    return (
+        people.manifest.origin.get(_DECISIONS) == digest
+        and source is not None
+        and source["layer"] == _base(workspace).name
+        and origin.get(_PEOPLE) == _fingerprint(workspace)
+        and workspace.state(CORRECTIONS).complete
+        and workspace.state(CORRECTED).complete
+    )
+
+
+def _make(workspace: Workspace, digest: str) -> None:
+    images = workspace.require("images")
+    if not workspace.state("images").complete:
+        return
+    people = fold(Decisions(workspace.path).read())
+    manifest = Manifest(_STAGE, origin={_DECISIONS: digest})
+    wanted = {
+        index: f"{images.digest(index)}+{_digest(images, index, people)}"
+        for index in images.shards()
+    }
+    update = workspace.plan_update(CORRECTIONS, bound_to(manifest, images), wanted, overwrite=True)
+    _write(update, images, wanted, lambda index: people, lambda machine, found: found)
+    base = _base(workspace)
+    if workspace.state(base.name).complete:
+        _lay_over(workspace, base)
+
+
+def _lay_over(workspace: Workspace, base: Layer) -> None:
+    corrections, refined = workspace.layer(CORRECTIONS), workspace.layer(REFINED)
+    origin = {_PEOPLE: _fingerprint(workspace), "ontology": _ontology(base, corrections)}
+    wanted = {}
+    for index in base.shards():
+        parts = [layer.digest(index) for layer in (corrections, refined) if _has(layer, index)]
+        wanted[index] = (
+            f"{base.digest(index)}+{hashlib.sha256(''.join(parts).encode()).hexdigest()}"
+        )
+    update = workspace.plan_update(
+        CORRECTED, bound_to(Manifest(_STAGE, origin=origin), base), wanted, overwrite=True
+    )
+
+    def people_in(index: int) -> Mapping[str, Objects]:
+        drawn = {r.image_id: r.objects for r in refined.read(index)} if _has(refined, index) else {}
+        rows = corrections.read(index) if _has(corrections, index) else []
+        return {r.image_id: _masked(r.objects, drawn.get(r.image_id)) for r in rows}
+
+    _write(update, base, wanted, people_in, overlay)
+
+
+def _write(
+    update: LayerUpdate,
+    source: Layer,
+    wanted: Mapping[int, str],
+    people_in: Callable[[int], Mapping[str, Objects]],
+    combine: Callable[[Objects, Objects], Objects],
+) -> None:
+    """Write what an update lacks: the source's rows, combined with people's objects by shard."""
+    layer = update.begin()
+    for index in update.to_do:
+        people = people_in(index)
+        layer.write(
+            index,
+            [
+                replace(record, objects=combine(record.objects, people[record.image_id]))
+                if record.usable and record.image_id in people
+                else record
+                for record in source.read(index)
+            ],
+            wanted[index],
+        )
+    update.finish()
+
+
+def _masked(people: Objects, refined: Objects | None) -> Objects:
+    """Return people's objects with the masks that were made for the same boxes, where they lack."""
+    if refined is None:
+        return people
+    made = {
+        (label, *box): mask
+        for label, box, mask in zip(refined.label, refined.xyxy.tolist(), refined.mask, strict=True)
+    }
+    mask = people.mask.copy()
+    for i in np.flatnonzero([one is None for one in mask] & people.keep):
+        mask[i] = made.get((people.label[i], *people.xyxy[i].tolist()))
+    return replace(people, mask=mask)
+
+
+def _base(workspace: Workspace) -> Layer:
+    """Return the layer that people's labels are laid over."""
+    return workspace.newest([*machine_layers(), "images"])
+
+
+def _has(layer: Layer, index: int) -> bool:
+    return layer.exists and layer.shard_path(index).is_file()
+
+
+def _fingerprint(workspace: Workspace) -> str:
+    layers = [workspace.layer(name) for name in (CORRECTIONS, REFINED)]
+    return " ".join(layer.fingerprint() for layer in layers if layer.exists)
+
+
+def _ontology(base: Layer, corrections: Layer) -> dict[str, object]:
+    """Return the machine's classes and prompts, and after them the classes that people brought."""
+    found = Ontology({}) if base.name == "images" else ontology_of(base)
+    return found.including(sorted(corrections.classes())).to_mapping()
+
+
+def _digest(images: Layer, index: int, people: Mapping[str, Objects]) -> str:
+    sha = hashlib.sha256()
+    for image_id in images.table(index, ["image_id"]).column(0).to_pylist():
+        if image_id in people:
+            objects = people[image_id]
+            rows = zip(
+                objects.label, objects.xyxy.tolist(), objects.mask, objects.keep.tolist(),
+                objects.reason, objects.correction, strict=True,
+            )  # fmt: skip
+            sha.update(f"{image_id} {list(rows)}".encode())
+    return sha.hexdigest()
