@@ -137,30 +137,13 @@ class Ontology:
                 hint="write classes: {cat: [cat, kitten], dog: dog}",
             )
         classes = {
-            _tidy(str(name)): tuple(_tidy(str(p)) for p in _listed(prompts or name))
+            _tidy(str(name)): tuple(
+                _tidy(str(p)) for p in _listed(name if prompts in (None, "") else prompts)
+            )
             for name, prompts in given.items()
         }
         named = tuple(_tidy(str(p)) for p in _listed(data.get("negatives") or ()))
         return cls(classes, named + tuple(_tidy(n) for n in negatives))
-
-    def including(self, names: Sequence[str]) -> Ontology:
-        """Return the same with further classes after its own, for labels that no prompt finds.
-
-        Such a class has its name for a prompt, or where that names another class, a longer one.
-
-        >>> Ontology({"cat": ("cat", "kitten")}).including(["cat", "dog", "kitten"]).classes
-        {'cat': ('cat', 'kitten'), 'dog': ('dog',), 'kitten': ('kitten (class)',)}
-        """
-        taken = {prompt.casefold() for _, prompt in self.pairs()}
-        classes = dict(self.classes)
-        for name in names:
-            if name not in classes:
-                prompt = name
-                while prompt.casefold() in taken:
-                    prompt += " (class)"
-                taken.add(prompt.casefold())
-                classes[name] = (prompt,)
-        return Ontology(classes, self.negatives)
 
     def to_mapping(self) -> dict[str, Any]:
         """The layout that `from_mapping` reads, for YAML and JSON."""

@@ -43,6 +43,8 @@ class GroundTruthImage:
         width, height: pixels of the upright image; 0 if nothing tells.
         objects: the hand labels.
         ignore: (n,) bool, True where neither a hit nor a miss counts.
+        looked_at: False where nothing says that anybody looked at it: it lies among the images,
+            and its labels do not name it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class GroundTruthImage:
     height: int
     objects: Objects
     ignore: Bools
+    looked_at: bool = True
 
 
 def inner_path(file_name: str) -> PurePosixPath | None:

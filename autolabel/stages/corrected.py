@@ -161,7 +161,7 @@ def _fingerprint(workspace: Workspace) -> str:
 def _ontology(base: Layer, corrections: Layer) -> dict[str, object]:
     """Return the machine's classes and prompts, and after them the classes that people brought."""
     found = Ontology({}) if base.name == "images" else ontology_of(base)
-    return found.including(sorted(corrections.classes())).to_mapping()
+    return found.with_ids([*found.names, *sorted(corrections.classes())]).to_mapping()
 
 
 def _digest(images: Layer, index: int, people: Mapping[str, Objects]) -> str:

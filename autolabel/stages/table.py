@@ -219,13 +219,10 @@ CORRECTED = "corrected"
 
 
 def machine_layers() -> tuple[str, ...]:
-    """Return the layers whose labels stages alone made, newest stage first."""
-    newest_first = [*STAGES.values()][::-1]
-    return tuple(e.layer for e in newest_first if e.labels and CORRECTED not in e.reads)
+    """Return the layers whose labels stages made, newest stage first."""
+    return tuple(entry.layer for entry in [*STAGES.values()][::-1] if entry.labels)
 
 
 def label_layers() -> tuple[str, ...]:
-    """Return the layers with labels, newest stage first."""
-    newest_first = [*STAGES.values()][::-1]
-    above = [e.layer for e in newest_first if e.labels and CORRECTED in e.reads]
-    return (*above, CORRECTED, *machine_layers())
+    """Return the layers with labels, the one to prefer first."""
+    return (CORRECTED, *machine_layers())
