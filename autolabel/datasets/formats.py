@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _WRITTEN = {
     "coco": "autolabel.datasets.coco:COCO",
     "yolo": "autolabel.datasets.yolo:YOLO",
+    "labelme": "autolabel.datasets.labelme:LABELME",
 }
 _READ_ONLY = {
     "voc": "autolabel.datasets.voc:VOC",

@@ -164,6 +164,40 @@ def _without_empty(counts: Sequence[int]) -> list[int]:
     return runs
 
 
+def pasted(crop: Bools, top: int, left: int, height: int, width: int) -> bytes:
+    """Return RLE of a mask that lies at a place in an image; it takes the crop's size in memory.
+
+    Args:
+        crop: the pixels, bool (rows, columns).
+        top, left: where its upper left pixel lies; the crop lies within the image.
+        height, width: of the image.
+
+    >>> decode([pasted(np.ones((2, 1), bool), 1, 2, 3, 4)], 3, 4)[0].astype(int).tolist()
+    [[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]]
+    """
+    steps = np.diff(np.pad(crop, ((1, 1), (0, 0))).astype(np.int8), axis=0)
+    columns, rows = np.nonzero(steps.T)
+    edges = (columns + left) * height + rows + top  # where a run starts, where it ends, and so on
+    joined = np.flatnonzero(edges[1:-1:2] == edges[2::2])  # at the top of the next column
+    edges = np.delete(edges, [*(2 * joined + 1), *(2 * joined + 2)])
+    counts = np.diff([0, *edges, height * width]).tolist()
+    plain = {"size": [height, width], "counts": counts if counts[-1] else counts[:-1]}
+    made: bytes = rle.frPyObjects(plain, height, width)["counts"]
+    return made
+
+
+def union(counts: Sequence[bytes], height: int, width: int) -> bytes:
+    """Return RLE of what masks cover together, at least one.
+
+    >>> union(encode(np.eye(2, dtype=bool)[:, None]), 1, 2)
+    b'02'
+    """
+    if len(counts) == 1:
+        return counts[0]
+    merged: bytes = rle.merge(as_coco(counts, height, width))["counts"]
+    return merged
+
+
 def cut(mask: Bools, box_xyxy: Vectors, margin: float) -> Bools:
     """Return a mask without what lies farther outside a box than `margin` times the box's sides.
 

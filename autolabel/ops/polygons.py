@@ -24,6 +24,9 @@ from autolabel.ops.masks import decode, encode, iou
 _LONGEST_OUTLINE = 10_000_000
 """Pixels; filling a polygon takes some 40 bytes for each pixel of its outline."""
 
+_SMALL = 18 * 18
+"""Pixels of a mask's own box, padded, up to which its outline is drawn on a finer grid."""
+
 Ring = Floats
 """Points (k, 2) of a closed path in pixels, x before y; the last is not the first again."""
 
@@ -66,7 +69,8 @@ def to_polygons(
 def outlines(counts: bytes, height: int, width: int, tolerance_px: float = 0.5) -> list[Part]:
     """Return the outlines of a mask, simplified as by `to_polygons`, from the top down.
 
-    None for an empty mask.
+    None for an empty mask. Of a part of a few pixels the outline is nearer, so that filling it
+    gives them back.
     """
     from contourpy import FillType, contour_generator
     from shapely import Polygon
@@ -75,17 +79,21 @@ def outlines(counts: bytes, height: int, width: int, tolerance_px: float = 0.5) 
     if not mask.any():
         return []
     y0, x0, crop = _cropped(mask)
-    # Level 0.5 between centres at whole numbers; the padding closes outlines at the border.
-    lines = contour_generator(z=crop.astype(np.float64), fill_type=FillType.OuterOffset)
+    # Level 0.5 between centres at whole numbers cuts corners by half a pixel, of smaller pixels by
+    # less; the padding closes outlines at the border.
+    finer = 4 if crop.size <= _SMALL else 1
+    fine = np.kron(crop, np.ones((finer, finer)))
+    lines = contour_generator(z=fine.astype(np.float64), fill_type=FillType.OuterOffset)
     found: Any = lines.filled(0.5, np.inf)
     rings, offsets = found
-    shift = np.array([x0 - 0.5, y0 - 0.5])
     parts = []
     for points, starts in zip(rings, offsets, strict=True):
-        outer, *holes = np.split(points + shift, starts[1:-1])
+        corners = (points + 0.5) / finer + [x0 - 1, y0 - 1]
+        outer, *holes = np.split(corners, starts[1:-1])
         polygon = Polygon(outer, holes)
         if tolerance_px > 0:
-            polygon = polygon.simplify(tolerance_px, preserve_topology=True)
+            near = min(tolerance_px, 0.1 * polygon.area**0.5)
+            polygon = polygon.simplify(near, preserve_topology=True)
         inner = tuple(np.asarray(h.coords)[:-1] for h in polygon.interiors)
         parts.append(Part(np.asarray(polygon.exterior.coords)[:-1], inner))
     parts.sort(key=lambda part: (part.outer[:, 1].min(), part.outer[:, 0].min()))
