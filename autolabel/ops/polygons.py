@@ -26,6 +26,10 @@ _LONGEST_OUTLINE = 10_000_000
 
 _SMALL = 18 * 18
 """Pixels of a mask's own box, padded, up to which its outline is drawn on a finer grid."""
+_THIN = 0.05
+_FINE_PX = 0.25
+"""An outline that would lose more than that share of its area is followed so closely: half a pixel
+off, what is one pixel wide covers none."""
 
 Ring = Floats
 """Points (k, 2) of a closed path in pixels, x before y; the last is not the first again."""
@@ -90,14 +94,22 @@ def outlines(counts: bytes, height: int, width: int, tolerance_px: float = 0.5) 
     for points, starts in zip(rings, offsets, strict=True):
         corners = (points + 0.5) / finer + [x0 - 1, y0 - 1]
         outer, *holes = np.split(corners, starts[1:-1])
-        polygon = Polygon(outer, holes)
-        if tolerance_px > 0:
-            near = min(tolerance_px, 0.1 * polygon.area**0.5)
-            polygon = polygon.simplify(near, preserve_topology=True)
+        polygon = _simplified(Polygon(outer, holes), tolerance_px)
         inner = tuple(np.asarray(h.coords)[:-1] for h in polygon.interiors)
         parts.append(Part(np.asarray(polygon.exterior.coords)[:-1], inner))
     parts.sort(key=lambda part: (part.outer[:, 1].min(), part.outer[:, 0].min()))
     return parts
+
+
+def _simplified(polygon: Any, tolerance_px: float) -> Any:
+    """Return a shapely polygon with fewer corners; what is thin or tiny keeps its pixels."""
+    if tolerance_px <= 0:
+        return polygon
+    near = min(tolerance_px, 0.1 * polygon.area**0.5)
+    simple = polygon.simplify(near, preserve_topology=True)
+    if abs(simple.area - polygon.area) > _THIN * polygon.area:
+        simple = polygon.simplify(min(near, _FINE_PX), preserve_topology=True)
+    return simple
 
 
 def _cropped(mask: Bools) -> tuple[int, int, Bools]:

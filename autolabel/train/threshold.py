@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autolabel.datasets.yolo import from_yolo_label
+from autolabel.datasets.yolo_labels import from_yolo_label
 from autolabel.metrics.curves import best_f1
 from autolabel.metrics.matching import match_boxes
 from autolabel.ops.images import decode, read_bytes
@@ -51,7 +51,8 @@ def choose_threshold(student: Student, data: Dataset, names: Sequence[str]) -> d
         found += student.predict(pixels, min_score=LOWEST, max_objects=MAX_OBJECTS)
         for (_, label), image in zip(chunk, pixels, strict=True):
             height, width = image.shape[:2]
-            truth.append(from_yolo_label(label.read_text("ascii"), names, width, height))
+            text = label.read_text("ascii")
+            truth.append(from_yolo_label(text, names, width, height, masks=False))
     objects = sum(map(len, truth))
     about = {"images": len(truth), "objects": objects}
     ignore = [np.zeros(len(one), bool) for one in truth]

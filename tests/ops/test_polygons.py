@@ -206,3 +206,19 @@ def test_an_outline_that_is_too_long_to_fill_is_refused(monkeypatch: pytest.Monk
     assert covered([[0, 0, 20, 0, 20, 20, 0, 20]], 30, 30) is not None
     with pytest.raises(ValueError, match="pixels long"):
         covered([[0, 0, 30, 0] * 4], 30, 30)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (2, 2)])
+@pytest.mark.parametrize("corner", [(0, 0), (7, 3), (39, 51)])
+def test_what_is_a_pixel_thin_keeps_its_pixels(
+    height: int, width: int, corner: tuple[int, int]
+) -> None:
+    mask = np.zeros((48, 60), bool)
+    mask[corner[0] : corner[0] + height, corner[1] : corner[1] + width] = True
+    (counts,) = encode(mask[None])
+    assert from_polygons(outlines(counts, 48, 60), 48, 60) == counts
+
+
+def test_a_slanting_line_keeps_its_pixels() -> None:
+    (counts,) = encode(np.eye(48, 60, dtype=bool)[None])
+    assert from_polygons(outlines(counts, 48, 60), 48, 60) == counts
