@@ -22,6 +22,7 @@ _WRITTEN = {
     "coco": "autolabel.datasets.coco:COCO",
     "yolo": "autolabel.datasets.yolo:YOLO",
     "labelme": "autolabel.datasets.labelme:LABELME",
+    "label-studio": "autolabel.datasets.label_studio:LABEL_STUDIO",
 }
 _READ_ONLY = {
     "voc": "autolabel.datasets.voc:VOC",
