@@ -81,15 +81,15 @@ class Ontology:
             for prompt in given:
                 if len(_parts(prompt)) > 1:
                     raise _several(text, [p for one in given for p in _parts(one)], name)
-            name = _tidy(name)
-            classes[name] = classes.get(name, ()) + tuple(_tidy(p) for p in given)
+            name = tidy(name)
+            classes[name] = classes.get(name, ()) + tuple(tidy(p) for p in given)
         for text in negatives:
             if len(parts := _parts(text)) > 1:
                 raise UsageError(
                     f"--negative {text!r} lists {len(parts)} things",
                     hint=f"repeat it: {' '.join(f'--negative {_quoted(p)}' for p in parts)}",
                 )
-        return cls(classes, tuple(_tidy(n) for n in negatives))
+        return cls(classes, tuple(tidy(n) for n in negatives))
 
     @classmethod
     def from_mapping(cls, data: Any, negatives: Sequence[str] = ()) -> Ontology:
@@ -117,8 +117,8 @@ class Ontology:
                     f"ontology entry {prompt!r}: {name!r} is not text: text",
                     hint='write {"prompt": "class"}, or put the classes under "classes:"',
                 )
-            classes[_tidy(name)] = (*classes.get(_tidy(name), ()), _tidy(prompt))
-        return cls(classes, tuple(_tidy(n) for n in negatives))
+            classes[tidy(name)] = (*classes.get(tidy(name), ()), tidy(prompt))
+        return cls(classes, tuple(tidy(n) for n in negatives))
 
     @classmethod
     def _from_layout(cls, data: Mapping[str, Any], negatives: Sequence[str]) -> Ontology:
@@ -137,13 +137,13 @@ class Ontology:
                 hint="write classes: {cat: [cat, kitten], dog: dog}",
             )
         classes = {
-            _tidy(str(name)): tuple(
-                _tidy(str(p)) for p in _listed(name if prompts in (None, "") else prompts)
+            tidy(str(name)): tuple(
+                tidy(str(p)) for p in _listed(name if prompts in (None, "") else prompts)
             )
             for name, prompts in given.items()
         }
-        named = tuple(_tidy(str(p)) for p in _listed(data.get("negatives") or ()))
-        return cls(classes, named + tuple(_tidy(n) for n in negatives))
+        named = tuple(tidy(str(p)) for p in _listed(data.get("negatives") or ()))
+        return cls(classes, named + tuple(tidy(n) for n in negatives))
 
     def to_mapping(self) -> dict[str, Any]:
         """The layout that `from_mapping` reads, for YAML and JSON."""
@@ -181,13 +181,13 @@ def _parts(text: str) -> list[str]:
     >>> _parts("red cell, cat"), _parts("cat . dog ."), _parts("cat. dog"), _parts("St. Bernard")
     (['red cell', 'cat'], ['cat', 'dog'], ['cat', 'dog'], ['St. Bernard'])
     """
-    return [part for one in _BETWEEN.split(text.strip()) if (part := _tidy(one))]
+    return [part for one in _BETWEEN.split(text.strip()) if (part := tidy(one))]
 
 
 def _several(text: str, parts: Sequence[str], name: str = "") -> UsageError:
     """The refusal of a prompt that lists things, with the spellings that are meant."""
     each = " ".join(f"--prompt {_quoted(p)}" for p in parts)
-    together = f'--prompt "{_tidy(name) or "NAME"}={", ".join(parts)}"'
+    together = f'--prompt "{tidy(name) or "NAME"}={", ".join(parts)}"'
     if len(parts) < 2:
         return UsageError(f"--prompt {text!r} ends with a point", hint=f"write {each}")
     return UsageError(
@@ -200,7 +200,8 @@ def _quoted(text: str) -> str:
     return f'"{text}"' if " " in text else text
 
 
-def _tidy(text: str) -> str:
+def tidy(text: str) -> str:
+    """Return a name or prompt with single spaces between its words."""
     return " ".join(text.split())
 
 

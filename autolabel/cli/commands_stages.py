@@ -181,8 +181,10 @@ def stage_command(entry: StageEntry) -> Callable[..., None]:
         _finished(entry.name, done, home, json)
 
     command.__name__, command.__doc__ = entry.name, entry.about
+    needless = set() if entry.models or entry.pixels else {"device", "batch_size", "workers"}
     command.__annotations__ |= {
         "config": entry.config,
+        "engine": Annotated[EngineConfig, needless],
         "from_layer": FromLayer if usual else Annotated[str | None, named],
     }
     return expand(command)
@@ -202,6 +204,9 @@ def brought(name: str) -> TyperCommand | None:
 
 app.command("refine", epilog=example("refine ws --model sam2.1-hiera-tiny"))(
     stage_command(STAGES["refine"])
+)
+app.command("relabel", epilog=example("relabel ws --rename puppy=dog --drop smudge"))(
+    stage_command(STAGES["relabel"])
 )
 
 

@@ -127,13 +127,15 @@ def _default(field: FieldInfo) -> str:
 
 def _parsed(model: type[Config], name: str, value: Any) -> Any:
     """Split ``NAME=VALUE`` for a field that is a mapping."""
-    if typing.get_origin(model.model_fields[name].annotation) is not dict:
+    field = model.model_fields[name]
+    if typing.get_origin(field.annotation) is not dict:
         return value
     pairs: dict[str, str] = {}
     for text in value:
         key, equals, given = text.rpartition("=")
         if not equals or not key.strip():
             flag = flag_name(model, name)
-            raise UsageError(f"{flag} {text!r} is not NAME=VALUE", hint=f'write {flag} "cat=0.4"')
+            shown = (field.examples or ["cat=0.4"])[0]
+            raise UsageError(f"{flag} {text!r} is not NAME=VALUE", hint=f'write {flag} "{shown}"')
         pairs[key.strip()] = given.strip()
     return pairs

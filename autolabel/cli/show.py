@@ -195,8 +195,15 @@ _LOST = {
     "empty_images": "{} images without objects",
     "evidence": "the evidence of {} objects",
     "rejected": "{} rejected objects",
+    "dropped": "{} objects of dropped classes",
+    "repeated": "{} objects with the box of a better one of a merged class",
 }
 """What an export loses -> how it is said."""
+
+
+def _listed(names: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return one_line(", ".join(names[:most])) + more
 
 
 def exported(done: ExportResult, as_json: bool, **also: int) -> None:
@@ -205,6 +212,8 @@ def exported(done: ExportResult, as_json: bool, **also: int) -> None:
         data({**plain(done), **also})
         return
     parts = [f"{done.images} images", f"{done.objects} objects"]
+    if len(done.splits) > 1:
+        parts[0] += f" ({', '.join(f'{n} {split}' for split, n in done.splits.items())})"
     parts += [f"{n} {reason}" for reason, n in done.skipped.items()]
     if done.empty_boxes:
         parts.append(f"{done.empty_boxes} boxes without area left out")
@@ -215,6 +224,13 @@ def exported(done: ExportResult, as_json: bool, **also: int) -> None:
     if done.lost:
         lost = ", ".join(_LOST.get(what, f"{{}} {what}").format(n) for what, n in done.lost.items())
         message(f"  not in these files: {lost}")
+    if done.unused:
+        names = _listed(done.unused)
+        message(f"  no object of: {names}; each keeps its id, and --drop leaves one out")
+    if done.renumbered:
+        ids = {name: i for i, name in enumerate(done.classes)}
+        moved = [f"{name} {ids[name]} (was {was})" for name, was in done.renumbered.items()]
+        message(f"  ids have no gaps, and so are others here: {_listed(moved)}")
     for line in done.problems[:10]:
         message(f"  left out: {one_line(line)}")
     if len(done.problems) > 10:

@@ -5,6 +5,7 @@ engine options say only how or where, and are left out.
 """
 
 from autolabel.config.base import Config, build, choices_of, group_of
+from autolabel.config.classes import RelabelConfig, class_changes
 from autolabel.config.evaluate import EvaluateConfig
 from autolabel.config.filter import FilterConfig
 from autolabel.config.pipeline import STEPS, PipelineConfig, load_pipeline
@@ -29,10 +30,12 @@ __all__ = [
     "IngestConfig",
     "PipelineConfig",
     "RefineConfig",
+    "RelabelConfig",
     "ReportConfig",
     "TrainConfig",
     "build",
     "choices_of",
+    "class_changes",
     "group_of",
     "load_pipeline",
 ]

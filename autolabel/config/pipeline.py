@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from autolabel.config.base import Config, build, read_yaml
+from autolabel.config.classes import RelabelConfig
 from autolabel.config.evaluate import EvaluateConfig
 from autolabel.config.filter import FilterConfig
 from autolabel.config.report import ReportConfig
@@ -34,6 +35,7 @@ class PipelineConfig(Config):
     detect: DetectConfig
     refine: RefineConfig | None = None
     filter: FilterConfig | None = None
+    relabel: RelabelConfig | None = None
     export: tuple[ExportConfig, ...] = ()
     train: TrainConfig | None = None
     evaluate: EvaluateConfig | None = None

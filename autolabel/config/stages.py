@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from autolabel.config.base import Config, OneOf, as_list, read_yaml, scores_in_range
+from autolabel.config.classes import Drop, Merge, Rename
 from autolabel.errors import UsageError, suggest
 from autolabel.ontology import Ontology
 from autolabel.reading import parse_json
@@ -161,6 +162,8 @@ class DetectConfig(Config):
             ontology = Ontology.from_prompts(self.prompt, self.negative)
         else:
             raise UsageError("nothing to look for", hint='add --prompt "cat", or --ontology FILE')
+        if not any(ontology.classes.values()):
+            raise UsageError("no class has a prompt", hint="write classes: {cat: [cat, kitten]}")
         for name in self.class_threshold:
             if name not in ontology.names:
                 raise UsageError(
@@ -232,16 +235,33 @@ class ExportConfig(Config):
     val_share: float = Field(
         0.0, ge=0, lt=1, description="Share of the images that goes to the val split."
     )
-    seed: int = Field(0, ge=0, description="Seed of the split.")
+    test_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the images that goes to a test split. Near duplicates stay together, "
+        "and whatever one split grows by is taken from train.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the splits.")
     link: Literal["copy", "hardlink", "symlink"] = Field(
         "copy", description="How images get there; turned or unusual ones are always written anew."
     )
+    rename: Rename = Field({})
+    merge: Merge = Field({})
+    drop: Drop = ()
 
     @field_validator("coco_masks")
     @classmethod
     def _of_coco(cls, value: str, info: ValidationInfo) -> str:
         if value != "rle" and info.data.get("format") != "coco":
             raise ValueError(f"the format is {info.data.get('format')}")
+        return value
+
+    @field_validator("test_share")
+    @classmethod
+    def _leaves_some(cls, value: float, info: ValidationInfo) -> float:
+        if value + info.data.get("val_share", 0) >= 1:
+            raise ValueError("with val_share nothing is left for train")
         return value
 
 

@@ -28,6 +28,7 @@ _GIVEN: Mapping[str, Mapping[str, Any]] = {
     "detect": {"model": "grounding-dino-tiny", "prompt": ["cat", "dog"], "box_threshold": 0.35},
     "refine": {"model": "sam-vit-base"},
     "filter": {"min_side": 8, "inside": 0.95},
+    "relabel": {"rename": {"cat": "feline"}},
     "export": {"format": "coco", "out": "workspace/export", "val_share": 0.2},
     "train": {"student": "yolo26n.yaml", "epochs": 100},
     "evaluate": {"truth": "labelled_by_hand"},
@@ -35,8 +36,8 @@ _GIVEN: Mapping[str, Mapping[str, Any]] = {
 }
 """Stage -> the options that are set."""
 
-_OFF = ("train", "evaluate")
-"""Stages that need more than photos, an extra or hand labels, and so are commented out."""
+_OFF = ("relabel", "train", "evaluate")
+"""Stages that need more than photos or are seldom wanted, and so are commented out."""
 
 _MARKED = {"source": "your photos", "prompt": "what to find, each a class"}
 

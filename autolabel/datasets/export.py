@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from autolabel import __version__, store
-from autolabel.config import ExportConfig
+from autolabel.config import ExportConfig, class_changes
+from autolabel.config.classes import ClassChanges
 from autolabel.datasets.base import Carries, ExportImage, WriteOptions, Writer
+from autolabel.datasets.export_result import ExportResult
 from autolabel.datasets.formats import writer_of
 from autolabel.datasets.images import ChangedError, Link, place_image
 from autolabel.datasets.names import unique_stems
 from autolabel.datasets.publisher import check_free, dataset_files, exports_of, note_export
-from autolabel.datasets.split import val_images
+from autolabel.datasets.relabelled import RelabelledLayer
+from autolabel.datasets.split import held_back
 from autolabel.datasets.task import Task, choose_task
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.ops.boxes import box_areas, clip_boxes
 from autolabel.ops.images import ImageError
+from autolabel.ops.relabel import DROPPED, REPEATED
 from autolabel.sources import from_uri
 from autolabel.store import Layer, Workspace, not_writable
 from autolabel.types import Record
@@ -31,49 +35,20 @@ __all__ = ["ExportResult", "check_place", "export", "exports_of", "is_current"]
 
 
 @dataclass(frozen=True)
-class ExportResult:
-    """What an export wrote.
-
-    Attributes:
-        out: the dataset's folder.
-        images, objects: how many.
-        splits: images by split.
-        skipped: images that are not in it, by reason.
-        problems: a line for each image that is missing, unreadable or has changed.
-        empty_boxes: kept objects that have no area inside the image, and so are not in it.
-        task: ``detect`` or ``segment``.
-        reason: why, in words that follow "task: segment,".
-        lost: what of the labels the format or task does not hold: how many objects, by what.
-        rewritten: images that were written anew, because not every trainer reads them as they are.
-    """
-
-    out: Path
-    images: int
-    objects: int
-    splits: dict[str, int]
-    skipped: dict[str, int]
-    problems: tuple[str, ...]
-    empty_boxes: int
-    task: str
-    reason: str
-    lost: dict[str, int]
-    rewritten: int
-
-
-@dataclass(frozen=True)
 class _Plan:
-    """Which images go where: file name and split by image id."""
+    """Which images go where: file name by image id, and split of those not in train."""
 
     stems: dict[str, str]
-    val: set[str]
+    held_back: dict[str, str]
     skipped: Counter[str]
 
     def split(self, image_id: str) -> str:
-        return "val" if image_id in self.val else "train"
+        return self.held_back.get(image_id, "train")
 
     @property
     def splits(self) -> list[str]:
-        return ["train", "val"] if self.val else ["train"]
+        there = set(self.held_back.values())
+        return ["train", *(split for split in ("val", "test") if split in there)]
 
 
 def export(
@@ -89,22 +64,24 @@ def export(
             use for something else, or it cannot be written.
     """
     out, writer = Path(config.out), writer_of(config.format)
-    task = choose_task(layer, config.task, masks=writer.carries.masks)
-    options = WriteOptions(ontology.names, task.masks, config.coco_masks == "polygon")
-    plan = _plan(layer, workspace.source_root, config)
+    changes = class_changes(config, ontology.names)
     _check_classes(workspace, layer, ontology)
+    labels = RelabelledLayer(layer, changes.new) if changes else layer
+    task = choose_task(labels, config.task, masks=writer.carries.masks)
+    options = WriteOptions(changes.names, task.masks, config.coco_masks == "polygon")
+    plan = _plan(labels, workspace.source_root, config)
     place, check = dataset_files(out), partial(check_free, out, writer.items, config.format)
     try:
         with place.staged(check) as staging:
-            built = _place(layer, workspace.source_root, plan, writer, staging, config.link)
+            built = _place(labels, workspace.source_root, plan, writer, staging, config.link)
             written = writer.write(staging, built.splits, options)
             files = [image.path for images in built.splits.values() for image in images]
-            done = _exported(out, plan, built, task, writer.carries, written.lost)
+            done = _exported(out, plan, built, task, writer.carries, written.lost, changes)
             marker = {
                 "format": config.format,
                 "binding": _binding(workspace, layer, ontology, config),
                 "layer": layer.name,
-                "classes": list(ontology.names),
+                "classes": list(done.classes),
                 "task": task.name,
                 "splits": done.splits,
                 "objects": done.objects,
@@ -179,7 +156,8 @@ def _plan(layer: Layer, root: Path, config: ExportConfig) -> _Plan:
             f"{layer.name}/ has no image to export: {listed}",
             hint="autolabel status shows what the layers hold; ingest more images",
         )
-    return _Plan(unique_stems(stems), val_images(groups, config.val_share, config.seed), skipped)
+    split = held_back(groups, config.val_share, config.test_share, config.seed)
+    return _Plan(unique_stems(stems), split, skipped)
 
 
 def _unusable(record: Record, seen: dict[str, str]) -> str | None:
@@ -222,7 +200,7 @@ def _place(
             continue
         clean = _with_area(record)
         built.counts["empty_boxes"] += len(record.objects.kept) - len(clean.objects)
-        built.counts["rejected"] += int((~record.objects.keep).sum())
+        built.counts.update(_REJECTED.get(why, "rejected") for why in _reasons(record))
         built.counts["rewritten"] += anew
         built.splits[split].append(ExportImage(clean, folders[split], stem, suffix))
     if not any(built.splits.values()):
@@ -230,9 +208,17 @@ def _place(
             f"none of the {len(plan.stems)} images could be exported; {built.problems[0]}",
             hint="if the images have moved, say where they are now: --source-root DIR",
         )
-    if not built.splits.get("val"):
-        built.splits.pop("val", None)
-    return built
+    filled = {name: images for name, images in built.splits.items() if images or name == "train"}
+    return replace(built, splits=filled)
+
+
+_REJECTED = {DROPPED: "dropped", REPEATED: "repeated"}
+"""Reason of an object that only the options of the export reject -> what is counted."""
+
+
+def _reasons(record: Record) -> list[str]:
+    """Return why each rejected object was."""
+    return [str(why) for why in record.objects.reason[~record.objects.keep]]
 
 
 def _reason(error: ImageError | ChangedError) -> str:
@@ -250,11 +236,18 @@ def _with_area(record: Record) -> Record:
 
 
 def _exported(
-    out: Path, plan: _Plan, built: _Built, task: Task, carries: Carries, lost: Mapping[str, int]
+    out: Path,
+    plan: _Plan,
+    built: _Built,
+    task: Task,
+    carries: Carries,
+    lost: Mapping[str, int],
+    changes: ClassChanges,
 ) -> ExportResult:
     objects = [i.record.objects for images in built.splits.values() for i in images]
+    used = {label for one in objects for label in one.label}
     missing = Counter(lost)
-    missing["rejected"] = built.counts["rejected"]
+    missing |= {what: built.counts[what] for what in ("rejected", *_REJECTED.values())}
     missing["evidence"] = sum(map(bool, itertools.chain(*(o.scores for o in objects))))
     if not task.masks:
         missing["masks"] = sum(m is not None for o in objects for m in o.mask)
@@ -274,4 +267,11 @@ def _exported(
         reason=task.reason,
         lost={what: count for what, count in sorted(missing.items()) if count},
         rewritten=built.counts["rewritten"],
+        classes=changes.names,
+        unused=tuple(name for name in changes.names if name not in used),
+        renumbered={
+            n: was
+            for i, (n, was) in enumerate(zip(changes.names, changes.was, strict=True))
+            if i != was
+        },
     )

@@ -3,36 +3,52 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
-def val_images(groups: Mapping[str, str], share: float, seed: int) -> set[str]:
-    """Return the image ids of the val split.
+def held_back(
+    groups: Mapping[str, str], val_share: float, test_share: float, seed: int
+) -> dict[str, str]:
+    """Return image id -> ``val`` or ``test``, of the images that are not learned from.
 
-    Groups go to val whole, in an order that the seed and their names give, until the share is
-    reached; one that would overshoot it by more than is missing is passed over. Neither split is
-    left empty where there are two groups or more.
+    Groups go to a split whole. The seed and their names give them an order; val takes from its
+    beginning and test from its end, each until its share is reached, so that either grows by what
+    was in train. A group that would overshoot a share by more than is missing is passed over. No
+    split that is asked for is left empty, train included, where there are as many groups.
 
     Args:
         groups: image id -> its group.
-        share: of the images that go to val, in [0, 1).
+        val_share, test_share: of the images, each in [0, 1), together below 1.
         seed: of the order.
+
+    Examples:
+        >>> split = held_back({name: name for name in "abcdefghij"}, 0.2, 0.3, 0)
+        >>> sorted(split.values())
+        ['test', 'test', 'test', 'val', 'val']
     """
     members: dict[str, list[str]] = {}
     for image_id, group in groups.items():
         members.setdefault(group, []).append(image_id)
-    if not share or len(members) < 2:
-        return set()
     order = sorted(members, key=lambda g: hashlib.sha256(f"{seed}:{g}".encode()).hexdigest())
-    wanted = max(1, round(share * len(groups)))
+    sizes = {group: len(images) for group, images in members.items()}
+    chosen: dict[str, str] = {}
+    for split, share, others in (("val", val_share, 1 + (test_share > 0)), ("test", test_share, 1)):
+        left = [group for group in order if group not in chosen]
+        if split == "test":
+            left.reverse()
+        most = max(len(left) - others, min(1, len(left) - 1))
+        if share and most:
+            wanted = max(1, round(share * len(groups)))
+            chosen |= dict.fromkeys(_fill(left, sizes, wanted)[:most], split)
+    return {i: split for group, split in chosen.items() for i in members[group]}
+
+
+def _fill(order: Sequence[str], sizes: Mapping[str, int], wanted: int) -> list[str]:
+    """Return the first groups that make so many images, at least one."""
     chosen: list[str] = []
     count = 0
     for group in order:
-        size = len(members[group])
-        if count < wanted and count + size - wanted <= wanted - count:
+        if count < wanted and count + sizes[group] - wanted <= wanted - count:
             chosen.append(group)
-            count += size
-    chosen = chosen or [min(order, key=lambda g: len(members[g]))]
-    if len(chosen) == len(members):
-        chosen.pop()
-    return {image_id for group in chosen for image_id in members[group]}
+            count += sizes[group]
+    return chosen or [min(order, key=lambda group: sizes[group])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from autolabel.config import RelabelConfig, build, class_changes
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.stages.corrected import refresh
@@ -12,6 +13,11 @@ from autolabel.stages.history import ontology_of
 from autolabel.stages.running import check_ready
 from autolabel.stages.table import label_layers, machine_layers
 from autolabel.store import Layer, Workspace, locked_names
+
+RELABEL = "relabel"
+"""The stage that gives classes other names."""
+BEFORE = "classes"
+"""Key in the `origin` of its layer: the classes that it gave other names, in their order."""
 
 Say = Callable[[str], None]
 """Called with a line for people."""
@@ -50,12 +56,20 @@ class ChosenLabels:
 def classes_of(workspace: Workspace, layer: Layer) -> Ontology:
     """Return the classes of a layer's labels in the order of their ids.
 
-    Those of the workspace that are no longer looked for are among them, without prompts.
+    Those of the workspace that are no longer looked for are among them, without prompts. Where the
+    layer comes from `relabel`, they are what that made of them.
 
     Raises:
         AutolabelError: the layer has no labels, or the workspace's ids are damaged.
     """
-    return ontology_of(layer).with_ids(locked_names(workspace))
+    names = locked_names(workspace)
+    for one in reversed(workspace.ancestry(layer)):
+        if one.manifest.stage == RELABEL:
+            before = tuple(one.manifest.origin.get(BEFORE, names))
+            changes = build(RelabelConfig, one.manifest.settings, flags=False)
+            later = [name for name in names if name not in before]
+            names = tuple(dict.fromkeys((*class_changes(changes, before).names, *later)))
+    return ontology_of(layer).with_ids(names)
 
 
 def chosen_labels(

@@ -26,6 +26,7 @@ from autolabel.config import (
     IngestConfig,
     PipelineConfig,
     RefineConfig,
+    RelabelConfig,
 )
 from autolabel.plugins import PluginTable, named
 
@@ -196,6 +197,15 @@ _OWN = (
         bound_by="autolabel.stages.filter:bound",
         checked_by="autolabel.stages.filter:check",
         timed_by="autolabel.stages.filter:embedders",
+    ),
+    StageEntry(
+        "relabel",
+        RelabelConfig,
+        "autolabel.stages.relabel:Relabel",
+        reads=("filter", "refine", "detect"),
+        about="Rename, merge or drop classes of the labels, without detecting again.",
+        run_by="autolabel.stages.relabel:relabel",
+        checked_by="autolabel.stages.relabel:check",
     ),
 )
 

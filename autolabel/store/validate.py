@@ -99,10 +99,10 @@ def _check_settings(manifest: Manifest) -> None:
 
 
 def _check_origin(origin: Mapping[str, Any]) -> None:
-    for key in ("holdout", "source"):
+    for key in ("holdout", "source", "classes"):
         listed = origin.get(key, [])
         if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-            raise ValueError(f"origin.{key} is not a list of paths")
+            raise ValueError(f"origin.{key} is not a list of texts")
     for key in ("model", "clip", "dinov2", "examples", "crowds"):
         if not isinstance(origin.get(key, ""), str) or "\0" in origin.get(key, ""):
             raise ValueError(f"origin.{key} is not text")

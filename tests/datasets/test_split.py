@@ -9,8 +9,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autolabel.datasets.split import val_images
+from autolabel.datasets.split import held_back
 from tests.datasets.conftest import Fixture
+
+
+def val_images(groups: dict[str, str], share: float, seed: int) -> set[str]:
+    """The images of val, where there is no test split."""
+    return set(held_back(groups, share, 0, seed))
 
 
 @given(
@@ -53,6 +58,43 @@ def test_a_share_of_nearly_all_leaves_a_group_to_learn_from(seed: int) -> None:
     groups = grouped(a=10, b=10)
     val = val_images(groups, 0.99, seed)
     assert val in (set(grouped(a=10)), set(grouped(b=10)))
+
+
+@given(
+    st.dictionaries(st.text(max_size=4), st.sampled_from("abcdefgh"), min_size=1, max_size=40),
+    st.floats(0, 0.5, exclude_max=True),
+    st.floats(0.01, 0.5),
+    st.integers(0, 9),
+)
+def test_a_test_split_is_apart_and_keeps_groups_whole(
+    groups: dict[str, str], val: float, test: float, seed: int
+) -> None:
+    split = held_back(groups, val, test, seed)
+    assert split == held_back(dict(reversed(groups.items())), val, test, seed)
+    of_group: dict[str, set[str]] = {}
+    for image, group in groups.items():
+        of_group.setdefault(group, set()).add(split.get(image, "train"))
+    assert all(len(splits) == 1 for splits in of_group.values())
+    there = set().union(*of_group.values())
+    asked = {"train", "test"} | ({"val"} if val else set())
+    assert "train" in there
+    if len(of_group) >= len(asked):
+        assert there == asked
+
+
+@given(st.floats(0.01, 0.4), st.floats(0.01, 0.4), st.floats(0, 0.19), st.integers(0, 9))
+def test_what_a_split_grows_by_was_in_train(
+    val: float, test: float, more: float, seed: int
+) -> None:
+    groups = {str(i): str(i) for i in range(60)}
+    before = held_back(groups, val, test, seed)
+    for grown in (
+        held_back(groups, val + more, test, seed),
+        held_back(groups, val, test + more, seed),
+    ):
+        assert before.items() <= grown.items()
+    alone = held_back(groups, val, 0, seed)
+    assert {i for i, split in before.items() if split == "val"} == alone.keys()
 
 
 def test_an_export_of_one_scene_has_no_val_split_and_says_so_to_trainers(made: Fixture) -> None:
