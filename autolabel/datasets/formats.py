@@ -23,6 +23,7 @@ _WRITTEN = {
     "yolo": "autolabel.datasets.yolo:YOLO",
     "labelme": "autolabel.datasets.labelme:LABELME",
     "label-studio": "autolabel.datasets.label_studio:LABEL_STUDIO",
+    "cvat": "autolabel.datasets.cvat:CVAT",
 }
 _READ_ONLY = {
     "voc": "autolabel.datasets.voc:VOC",

@@ -17,7 +17,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,12 @@ from autolabel.datasets.files import (
     read_text,
     visible,
 )
+from autolabel.datasets.grouped import Piece, join
 from autolabel.datasets.labelled import FAR, GroundTruthImage, LabelledImage
 from autolabel.errors import AutolabelError
 from autolabel.ops.arrays import Bools, Floats
-from autolabel.ops.boxes import box_areas
 from autolabel.ops.images import IMAGE_SUFFIXES, MAX_PIXELS, ImageError, decode
-from autolabel.ops.masks import pasted, union
+from autolabel.ops.masks import pasted
 from autolabel.ops.polygons import covered, one_ring, outlines
 from autolabel.reading import open_regular
 from autolabel.types import Objects, Record
@@ -174,17 +174,6 @@ def _pixels(value: Any) -> int:
     return value if isinstance(value, int) and 0 < value < 1_000_000 else 0
 
 
-@dataclass
-class _Thing:
-    """One object: its shapes so far."""
-
-    label: str
-    score: float
-    xyxy: list[float]
-    masks: list[bytes]
-    difficult: bool
-
-
 def from_shapes(
     shapes: Sequence[Any], width: int, height: int, skipped: Counter[str]
 ) -> tuple[Objects, Bools]:
@@ -201,38 +190,20 @@ def from_shapes(
     Raises:
         AutolabelError: a shape has no label, no usable points, or a damaged mask.
     """
-    things: dict[Any, _Thing] = {}
+    pieces = []
     for i, shape in enumerate(shapes):
         kind = (shape.get("shape_type") or "polygon") if isinstance(shape, dict) else None
         if kind not in _BOXES | _AREAS and isinstance(kind, str):
             skipped[f"{kind[:40]} shapes"] += 1
             continue
         try:
-            thing = _thing(shape, str(kind), width, height)
+            pieces.append(_piece(shape, str(kind), width, height))
         except ValueError as e:
             raise AutolabelError(f"shape {i}: {e}", hint=_HINT) from None
-        group = shape.get("group_id")
-        key = (thing.label, group) if isinstance(group, int) and kind in _AREAS else (i,)
-        if key in things:
-            _join(things[key], thing)
-        else:
-            things[key] = thing
-    found = list(things.values())
-    boxes = np.array([one.xyxy for one in found], np.float64).reshape(-1, 4)
-    masks = [union(one.masks, height, width) if one.masks else None for one in found]
-    scores = [one.score for one in found]
-    objects = Objects.create([one.label for one in found], scores, boxes, mask=masks)
-    difficult = np.array([one.difficult for one in found], bool)
-    return objects, difficult | (box_areas(boxes) == 0)
+    return join(pieces, width, height)
 
 
-def _join(thing: _Thing, part: _Thing) -> None:
-    (a, b, c, d), (e, f, g, h) = thing.xyxy, part.xyxy
-    thing.xyxy = [min(a, e), min(b, f), max(c, g), max(d, h)]
-    thing.masks += part.masks
-
-
-def _thing(shape: Any, kind: str, width: int, height: int) -> _Thing:
+def _piece(shape: Any, kind: str, width: int, height: int) -> Piece:
     """Return what one shape says.
 
     Raises:
@@ -241,20 +212,23 @@ def _thing(shape: Any, kind: str, width: int, height: int) -> _Thing:
     label = shape.get("label") if isinstance(shape, dict) else None
     if not isinstance(label, str) or not label:
         raise ValueError("it has no label")
-    points = _points(shape.get("points"), kind)
-    masks = []
+    points, mask = _points(shape.get("points"), kind), None
     if kind == "mask":
         points[1] += 1  # the corner is the last pixel
-        masks = [_pasted(shape.get("mask"), points, width, height)] if width and height else []
+        mask = _pasted(shape.get("mask"), points, width, height) if width and height else None
     elif kind in _AREAS and width and height:
         if width * height > MAX_PIXELS:
             raise ValueError(f"a mask of {width} x {height} pixels is over {MAX_PIXELS}")
         mask = covered([points.ravel()], height, width)
-        masks = [] if mask is None else [mask]
-    score = shape.get("score")
-    given = isinstance(score, int | float) and 0 <= score <= 1
-    box = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
-    return _Thing(label, float(score) if given else 1.0, box, masks, bool(shape.get("difficult")))
+    score, group = shape.get("score"), shape.get("group_id")
+    return Piece(
+        label,
+        points,
+        mask,
+        score=float(score) if isinstance(score, int | float) and 0 <= score <= 1 else 1.0,
+        group=group if isinstance(group, int) and kind in _AREAS else None,
+        difficult=bool(shape.get("difficult")),
+    )
 
 
 def _points(given: Any, kind: str) -> Floats:

@@ -186,6 +186,22 @@ def pasted(crop: Bools, top: int, left: int, height: int, width: int) -> bytes:
     return made
 
 
+def crop_of(counts: bytes, height: int, width: int) -> tuple[Bools, int, int]:
+    """Return the pixels of a mask's own box, bool (rows, columns), and its top and left.
+
+    Without rows and columns for an empty mask. `pasted` is the way back.
+
+    >>> crop_of(b"22203", 3, 3)
+    (array([[ True,  True]]), 2, 0)
+    """
+    (mask,) = decode([counts], height, width)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return np.zeros((0, 0), bool), 0, 0
+    top, left = int(rows[0]), int(columns[0])
+    return mask[top : rows[-1] + 1, left : columns[-1] + 1], top, left
+
+
 def union(counts: Sequence[bytes], height: int, width: int) -> bytes:
     """Return RLE of what masks cover together, at least one.
 
