@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 _WRITTEN = {
     "coco": "autolabel.datasets.coco:COCO",
     "yolo": "autolabel.datasets.yolo:YOLO",
+    "voc": "autolabel.datasets.voc:VOC",
+    "csv": "autolabel.datasets.table:CSV",
     "labelme": "autolabel.datasets.labelme:LABELME",
     "label-studio": "autolabel.datasets.label_studio:LABEL_STUDIO",
     "cvat": "autolabel.datasets.cvat:CVAT",
 }
-_READ_ONLY = {
-    "voc": "autolabel.datasets.voc:VOC",
-}
+_READ_ONLY: dict[str, str] = {}
 """Told apart here too, so that help can list what `export` writes before any of them is loaded."""
 
 _ITEM = re.compile(r"\w[\w.-]*/?", re.ASCII)

@@ -57,6 +57,28 @@ class GroundTruthImage:
     looked_at: bool = True
 
 
+def side_px(text: str) -> int:
+    """Return a width or height in pixels, 0 where the text is none.
+
+    >>> side_px("640"), side_px("480.0"), side_px("-1"), side_px("nan"), side_px("")
+    (640, 480, 0, 0, 0)
+    """
+    try:
+        side = int(float(text))
+    except (ValueError, OverflowError):
+        return 0
+    return side if 0 < side < 1_000_000 else 0
+
+
+def shortest(value: float) -> str:
+    """Return a coordinate in thousandths of a pixel, without zeros that say nothing.
+
+    >>> shortest(12.0), shortest(0.25), shortest(1 / 3), shortest(100)
+    ('12', '0.25', '0.333', '100')
+    """
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
 def inner_path(file_name: str) -> PurePosixPath | None:
     """Return the path below a folder that an annotation file's file name stands for, or None.
 

@@ -157,10 +157,13 @@ def _label_file(image: Path, fence: Path) -> Path:
 
 def _image(path: Path, label: Path, names: Sequence[str]) -> GroundTruthImage:
     data, width, height = files.read_image(path)
-    text = files.read_text(label) if files.is_file(label) else ""
+    labelled = files.is_file(label)
+    text = files.read_text(label) if labelled else ""
     objects = files.blamed_on(label, lambda: from_yolo_label(text, names, width, height))
     ignore = (objects.xyxy[:, 2:] == objects.xyxy[:, :2]).any(axis=1)
-    return GroundTruthImage(path.name, path, content_id(data), width, height, objects, ignore)
+    return GroundTruthImage(
+        path.name, path, content_id(data), width, height, objects, ignore, looked_at=labelled
+    )
 
 
 _READS = base.Carries(masks=True, holes=True, scores=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -254,7 +255,9 @@ def test_help_names_the_formats_without_loading_any() -> None:
         "try:\n    autolabel.cli.main(['export', '--help'])\n"
         "except SystemExit:\n    print(sorted({'numpy', 'pyarrow'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    wide = {**os.environ, "COLUMNS": "300"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=wide)
     assert "|".join(written(plugins=False)) in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 

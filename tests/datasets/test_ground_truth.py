@@ -158,6 +158,7 @@ def test_yolo_without_a_label_file_is_background(tmp_path: Path) -> None:
     truth = read_ground_truth(tmp_path)
     assert truth.names == ("cat", "dog")
     assert [len(r.objects) for r in truth.records] == [0, 1]
+    assert [r.looked_at for r in truth.records] == [False, True]
 
 
 @pytest.mark.parametrize("folder", ["", "Annotations"])

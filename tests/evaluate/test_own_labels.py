@@ -45,18 +45,27 @@ def refused(run: Run, scene: Scene, truth: Path, evidence: str) -> None:
     assert not (scene.home / "evaluate/result.json").exists()
 
 
-@pytest.mark.parametrize("kind", ["coco", "yolo"])
+OPENED = {
+    "coco": ("annotations/instances_train.json", '"info" in '),
+    "yolo": ("data.yaml", "the first line of data.yaml"),
+    "voc": ("Annotations/0001.xml", "<database> in 0000.xml"),
+    "csv": ("images/train/_annotations.csv", "the last column of _annotations.csv"),
+}
+
+
+@pytest.mark.parametrize("kind", OPENED)
 def test_its_own_export_moved_or_in_part(
     kind: str, run: Run, scene: Scene, exported: Callable[[str], Path], tmp_path: Path
 ) -> None:
     out = exported(kind)
-    file = out / ("data.yaml" if kind == "yolo" else "annotations/instances_train.json")
+    name, signature = OPENED[kind]
+    file = next((out / name).parent.glob((out / name).name.replace("0001", "*")))
     refused(run, scene, out, MARKER)
     refused(run, scene, file, MARKER)
     moved = out.rename(tmp_path / "by hand")
     refused(run, scene, moved, MARKER)
     (moved / MARKER).unlink()
-    refused(run, scene, moved, "the first line of data.yaml" if kind == "yolo" else '"info" in ')
+    refused(run, scene, moved, signature)
 
 
 def test_one_file_of_it_alone(
