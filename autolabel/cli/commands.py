@@ -16,8 +16,8 @@ from autolabel.cli.arguments import (
     example,
     typed_path,
 )
+from autolabel.cli.commands_labels import app  # with the commands of stages, which come first
 from autolabel.cli.commands_models import catalogue
-from autolabel.cli.commands_stages import app  # with its commands, which come first
 from autolabel.cli.complete import choices, classes, layers
 from autolabel.cli.options import expand
 from autolabel.cli.places import existing, move_source

@@ -6,6 +6,7 @@ engine options say only how or where, and are left out.
 
 from autolabel.config.base import Config, build, choices_of, group_of
 from autolabel.config.classes import RelabelConfig, class_changes
+from autolabel.config.corrections import ImportConfig
 from autolabel.config.evaluate import EvaluateConfig
 from autolabel.config.filter import FilterConfig
 from autolabel.config.pipeline import STEPS, PipelineConfig, load_pipeline
@@ -27,6 +28,7 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "FilterConfig",
+    "ImportConfig",
     "IngestConfig",
     "PipelineConfig",
     "RefineConfig",

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from autolabel.datasets.base import Candidate
+from autolabel.datasets.base import Candidate, Reader
 from autolabel.datasets.files import absolute, ends, is_there
 from autolabel.datasets.formats import FORMATS, readers
 from autolabel.datasets.labelled import GroundTruthImage
-from autolabel.errors import AutolabelError
+from autolabel.errors import AutolabelError, UsageError, suggest
 from autolabel.reading import read_json
 from autolabel.sources import marks
 from autolabel.types import Objects
@@ -74,8 +74,8 @@ def read_hand_labels(path: Path) -> GroundTruth:
     return truth
 
 
-def read_ground_truth(path: Path) -> GroundTruth:
-    """Read hand labels, in any of `FORMATS`.
+def read_ground_truth(path: Path, format_name: str | None = None) -> GroundTruth:
+    """Read labels, in any of `FORMATS` or in the one that is named.
 
     `path` is one of
 
@@ -94,16 +94,30 @@ def read_ground_truth(path: Path) -> GroundTruth:
 
     Raises:
         AutolabelError: none of these, more than one of these, or something in it is wrong.
+        UsageError: no such format is read.
     """
-    return _read(_candidate(path), path)
+    return _read(_candidate(path, format_name), path)
 
 
-def _candidate(path: Path) -> Candidate:
+def _readers(format_name: str | None) -> tuple[Reader, ...]:
+    if format_name is None:
+        return readers()
+    reader = FORMATS[format_name].reader if format_name in FORMATS else None
+    if reader is None:
+        known = [name for name, one in FORMATS.items() if one.reader]
+        raise UsageError(
+            f"--format {format_name!r} is not a format that is read",
+            hint=suggest(format_name, known, "those are"),
+        )
+    return (reader,)
+
+
+def _candidate(path: Path, format_name: str | None = None) -> Candidate:
     """Return the one way to read what `path` names."""
     if not is_there(path):
         raise AutolabelError(f"no such file or folder: {path}", hint=_looks())
     suffix, folder = path.suffix.lower(), path.is_dir()
-    asked = [reader for reader in readers() if folder or suffix in reader.suffixes]
+    asked = [one for one in _readers(format_name) if folder or suffix in one.suffixes]
     found = [candidate for reader in asked for candidate in reader.find(path)]
     sure = {one.files or one.source: one for one in reversed(found) if one.sure}
     chosen = list(reversed(sure.values())) or found[:1]

@@ -1,0 +1,88 @@
+"""Import: people's labels, of any format, become decisions about those of a workspace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from autolabel.config import EngineConfig, ImportConfig, IngestConfig
+from autolabel.corrections.decisions import Decisions, now
+from autolabel.corrections.importing import ImportSummary, class_names, decide
+from autolabel.datasets.ground_truth import read_ground_truth
+from autolabel.datasets.truth_match import match_truth
+from autolabel.errors import AutolabelError
+from autolabel.stages.corrected import refresh
+from autolabel.stages.ingest import ingest
+from autolabel.stages.labels import chosen_labels
+from autolabel.stages.running import Reporter, check_ready, silent
+from autolabel.stages.table import label_layers
+from autolabel.store import Workspace, lock_names, locked_names
+from autolabel.types import Objects
+
+
+def import_labels(
+    workspace: Workspace,
+    path: Path,
+    config: ImportConfig,
+    engine: EngineConfig,
+    *,
+    dry_run: bool = False,
+    report: Reporter = silent,
+) -> ImportSummary:
+    """Read people's labels and note what they say about those that the workspace has.
+
+    Images are matched by their bytes, else by name. What people drew, moved, relabelled, confirmed
+    or deleted is locked: no later stage changes it. Either all of it is noted or nothing.
+
+    Args:
+        workspace: labels, if it has any, are complete; where it has no images, the folders of the
+            labelled ones are ingested.
+        path: a file or a folder.
+        config: how it is read.
+        engine: how images are ingested.
+        dry_run: whether nothing is written.
+        report: called when work begins.
+
+    Raises:
+        AutolabelError: the labels cannot be read, none of their images is in the workspace, or its
+            own labels are unfinished or stale.
+    """
+    truth = read_ground_truth(path, config.format)
+    if not dry_run and not workspace.layer("images").exists:
+        folders = dict.fromkeys(str(one.path.parent) for one in truth.records if one.path)
+        ingest(workspace, IngestConfig(source=tuple(folders)), engine, report=report)
+    images = workspace.require("images").snapshot()
+    check_ready(workspace, images)
+    match = match_truth(images.records(), truth)
+    if not match.pairs:
+        why = match.unmatched[0]
+        raise AutolabelError(
+            f"none of the {len(truth.records)} labelled images is one of {workspace.path}; "
+            f"{why.name}: {why.reason}",
+            hint=f"ingest them first: autolabel ingest PHOTOS --workspace {workspace.path}",
+        )
+    shown: tuple[str | None, str | None] = (None, None)
+    before: dict[str, Objects] = {}
+    known = locked_names(workspace)
+    if any(workspace.layer(name).exists for name in label_layers()):
+        labels = chosen_labels(workspace, None)
+        shown, known = (labels.layer.name, labels.layer.fingerprint()), labels.ontology.names
+        wanted = {record.image_id for record, _ in match.pairs}
+        rows = (record for record in labels.layer.records() if record.image_id in wanted)
+        before = {record.image_id: record.objects.kept for record in rows}
+    classes = class_names(truth, known, config.class_map)
+    summary = ImportSummary(
+        str(path), unmatched=tuple(match.unmatched), new_classes=classes.new,
+        other_ids=classes.moved, against=shown[0], dry_run=dry_run,
+    )  # fmt: skip
+    summary.left_out.update(truth.skipped)
+    at = now()
+    decisions = [
+        replace(one, at=at) for one in decide(match.pairs, before, classes, config, summary, shown)
+    ]
+    if not dry_run:
+        with workspace.lock():
+            lock_names(workspace, [*known, *classes.new])
+            Decisions(workspace.path).add_import(decisions)
+        refresh(workspace)
+    return summary
