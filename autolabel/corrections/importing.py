@@ -71,9 +71,9 @@ class ImportSummary:
     source: str
     images: int = 0
     changed_images: int = 0
-    decisions: Counter[str] = field(default_factory=Counter)
+    decisions: dict[str, int] = field(default_factory=dict)
     unchanged: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, int] = field(default_factory=dict)
     unmatched: tuple[Unmatched, ...] = ()
     not_looked_at: int = 0
     new_classes: tuple[str, ...] = ()
@@ -140,32 +140,39 @@ def decide(
             continue
         summary.images += 1
         mine = before.get(record.image_id, Objects.empty())
-        theirs, ignored = _usable(record, image, classes, summary.left_out)
+        theirs, ignored, left_out = _usable(record, image, classes)
+        _add(summary.left_out, left_out)
         found = match_objects(mine, theirs, (record.width, record.height))
         found = replace(found, removed=_removed(found, mine, ignored, known, config))
         said = [*_said(record.image_id, mine, theirs, found, config)]
         summary.changed_images += any(one.action != CONFIRMED for one in said)
-        summary.decisions.update(one.action for one in said)
+        _add(summary.decisions, Counter(one.action for one in said))
         left = sum(not mine.locked[i] for i, _ in found.same)
         summary.unchanged += left - sum(one.action == CONFIRMED for one in said)
         yield from (replace(one, layer=shown[0], fingerprint=shown[1]) for one in said)
 
 
 def _usable(
-    record: Record, image: GroundTruthImage, classes: ClassNames, left_out: Counter[str]
-) -> tuple[Objects, Objects]:
-    """Return the labels by our names and within the image, and the regions to be ignored."""
+    record: Record, image: GroundTruthImage, classes: ClassNames
+) -> tuple[Objects, Objects, dict[str, int]]:
+    """Return the labels by our names and within the image, what to ignore, and what is left out."""
     objects = image.objects
     own = [classes.names.get(name) for name in objects.label]
     boxes = clip_boxes(objects.xyxy, record.width, record.height).astype(np.float32)
     named = np.array([name is not None for name in own], bool)
     area = box_areas(boxes) > 0
-    left_out[_LEFT_OUT] += int((~named).sum())
-    left_out[_OUTSIDE] += int((named & ~area).sum())
-    left_out[_IGNORED] += int((named & area & image.ignore).sum())
+    left_out = {
+        _LEFT_OUT: int((~named).sum()),
+        _OUTSIDE: int((named & ~area).sum()),
+        _IGNORED: int((named & area & image.ignore).sum()),
+    }
     label = np.array([name or "" for name in own], dtype=object)
     objects = replace(objects, label=label, xyxy=boxes)
-    return objects[named & area & ~image.ignore], objects[area & image.ignore]
+    return objects[named & area & ~image.ignore], objects[area & image.ignore], left_out
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    counts.update({what: counts.get(what, 0) + count for what, count in more.items() if count})
 
 
 def _removed(

@@ -139,8 +139,8 @@ def _masked(people: Objects, refined: Objects | None) -> Objects:
         for label, box, mask in zip(refined.label, refined.xyxy.tolist(), refined.mask, strict=True)
     }
     mask = people.mask.copy()
-    for i in np.flatnonzero([one is None for one in mask] & people.keep):
-        mask[i] = made.get((people.label[i], *people.xyxy[i].tolist()))
+    for i in np.flatnonzero(people.keep):
+        mask[i] = mask[i] or made.get((people.label[i], *people.xyxy[i].tolist()))
     return replace(people, mask=mask)
 
 

@@ -73,9 +73,8 @@ def import_labels(
     classes = class_names(truth, known, config.class_map)
     summary = ImportSummary(
         str(path), unmatched=tuple(match.unmatched), new_classes=classes.new,
-        other_ids=classes.moved, against=shown[0], dry_run=dry_run,
+        other_ids=classes.moved, left_out=dict(truth.skipped), against=shown[0], dry_run=dry_run,
     )  # fmt: skip
-    summary.left_out.update(truth.skipped)
     at = now()
     decisions = [
         replace(one, at=at) for one in decide(match.pairs, before, classes, config, summary, shown)
