@@ -20,7 +20,8 @@ from autolabel.corrections.fold import fold
 from autolabel.corrections.overlay import overlay
 from autolabel.errors import InUseError
 from autolabel.ontology import Ontology
-from autolabel.stages.history import ontology_of
+from autolabel.ops.relabel import relabelled
+from autolabel.stages.history import ontology_of, renamings
 from autolabel.stages.table import CORRECTED, machine_layers
 from autolabel.store import Layer, LayerUpdate, Manifest, Workspace, bound_to
 from autolabel.types import Objects
@@ -101,7 +102,10 @@ def _lay_over(workspace: Workspace, base: Layer) -> None:
     def people_in(index: int) -> Mapping[str, Objects]:
         drawn = {r.image_id: r.objects for r in refined.read(index)} if _has(refined, index) else {}
         rows = corrections.read(index) if _has(corrections, index) else []
-        return {r.image_id: _masked(r.objects, drawn.get(r.image_id)) for r in rows}
+        found = {r.image_id: _masked(r.objects, drawn.get(r.image_id)) for r in rows}
+        for _, changes in renamings(base, ()):
+            found = {image_id: relabelled(one, changes.new) for image_id, one in found.items()}
+        return found
 
     _write(update, base, wanted, people_in, overlay)
 
@@ -161,7 +165,10 @@ def _fingerprint(workspace: Workspace) -> str:
 def _ontology(base: Layer, corrections: Layer) -> dict[str, object]:
     """Return the machine's classes and prompts, and after them the classes that people brought."""
     found = Ontology({}) if base.name == "images" else ontology_of(base)
-    return found.with_ids([*found.names, *sorted(corrections.classes())]).to_mapping()
+    brought = sorted(name for name, (kept, _) in corrections.classes().items() if kept)
+    for _, changes in renamings(base, ()):
+        brought = [new for name in brought if (new := changes.new.get(name, name)) is not None]
+    return found.with_ids([*found.names, *brought]).to_mapping()
 
 
 def _digest(images: Layer, index: int, people: Mapping[str, Objects]) -> str:

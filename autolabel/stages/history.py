@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,18 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from autolabel import __version__, reading, registry
-from autolabel.config import Config, build
+from autolabel.config import Config, RelabelConfig, build, class_changes
+from autolabel.config.classes import ClassChanges
 from autolabel.config.train import TrainConfig
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.stages.table import STAGES, label_layers
 from autolabel.store import Counts, Layer, Manifest, Workspace
+
+RELABEL = "relabel"
+"""The stage that gives classes other names."""
+BEFORE = "classes"
+"""Key in the `origin` of its layer: the classes that it gave other names, in their order."""
 
 _SHORT = 12
 
@@ -221,6 +227,23 @@ def manifests_of(layer: Layer) -> list[Manifest]:
         made_by.append(manifest)
         source = manifest.source["layer"] if manifest.source else None
     return made_by
+
+
+def renamings(layer: Layer, names: Sequence[str]) -> Iterator[tuple[tuple[str, ...], ClassChanges]]:
+    """Yield each change of classes that a layer's labels went through, the first one first.
+
+    Args:
+        layer: of labels.
+        names: the classes that there were, where a layer does not say so.
+
+    Yields:
+        The classes before, in the order of their ids, and what became of them.
+    """
+    for manifest in reversed(manifests_of(layer)):
+        if manifest.stage == RELABEL:
+            before = tuple(manifest.origin.get(BEFORE, names))
+            config = build(RelabelConfig, manifest.settings, flags=False)
+            yield before, class_changes(config, before)
 
 
 def options_of(manifest: Manifest) -> Config:

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from autolabel.config import RelabelConfig, build, class_changes
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
 from autolabel.stages.corrected import refresh
-from autolabel.stages.history import ontology_of
+from autolabel.stages.history import ontology_of, renamings
 from autolabel.stages.running import check_ready
 from autolabel.stages.table import label_layers, machine_layers
 from autolabel.store import Layer, Workspace, locked_names
-
-RELABEL = "relabel"
-"""The stage that gives classes other names."""
-BEFORE = "classes"
-"""Key in the `origin` of its layer: the classes that it gave other names, in their order."""
 
 Say = Callable[[str], None]
 """Called with a line for people."""
@@ -63,12 +57,9 @@ def classes_of(workspace: Workspace, layer: Layer) -> Ontology:
         AutolabelError: the layer has no labels, or the workspace's ids are damaged.
     """
     names = locked_names(workspace)
-    for one in reversed(workspace.ancestry(layer)):
-        if one.manifest.stage == RELABEL:
-            before = tuple(one.manifest.origin.get(BEFORE, names))
-            changes = build(RelabelConfig, one.manifest.settings, flags=False)
-            later = [name for name in names if name not in before]
-            names = tuple(dict.fromkeys((*class_changes(changes, before).names, *later)))
+    for before, changes in renamings(layer, names):
+        later = [name for name in names if name not in before]
+        names = tuple(dict.fromkeys((*changes.names, *later)))
     return ontology_of(layer).with_ids(names)
 
 

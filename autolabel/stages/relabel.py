@@ -11,7 +11,8 @@ from autolabel.config import EngineConfig, PipelineConfig, RelabelConfig, class_
 from autolabel.errors import UsageError
 from autolabel.ontology import Ontology
 from autolabel.ops.relabel import relabelled
-from autolabel.stages.labels import BEFORE, RELABEL, classes_of
+from autolabel.stages.history import BEFORE, RELABEL
+from autolabel.stages.labels import classes_of
 from autolabel.stages.running import (
     Reporter,
     StageResult,

@@ -279,3 +279,23 @@ def test_a_label_that_is_stale_is_not_compared_with(
     assert done.status == 1
     assert "filter/ is stale" in done.err
     assert "autolabel filter" in done.err
+
+
+def test_people_s_labels_follow_a_class_that_is_renamed_merged_or_dropped(
+    run: Run, home: Path, tmp_path: Path
+) -> None:
+    file = edited(run, home, tmp_path / "back.json", four_changes)
+    assert run("import", file, "-w", home).status == 0
+    before = [len(one.kept) for one in labels(home)]
+    platelets = [int((one.kept.label == "platelet").sum()) for one in labels(home)]
+    words = ["--rename", "red blood cell=RBC", "--drop", "platelet"]
+    assert run("relabel", home, *words).status == 0
+    after = labels(home)
+    assert {name for one in after for name in one.kept.label} == {"RBC", "white blood cell"}
+    assert [len(one.kept) for one in after] == [
+        a - b for a, b in zip(before, platelets, strict=True)
+    ]
+    assert after[0].kept.locked.all()
+    data = exported(run, home, tmp_path / "renamed")
+    assert [c["name"] for c in data["categories"]] == ["RBC", "white blood cell"]
+    assert run("import", file, "-w", home, "--class-map", "red blood cell=RBC").status == 0
