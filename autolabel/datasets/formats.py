@@ -26,6 +26,7 @@ _WRITTEN = {
     "labelme": "autolabel.datasets.labelme:LABELME",
     "label-studio": "autolabel.datasets.label_studio:LABEL_STUDIO",
     "cvat": "autolabel.datasets.cvat:CVAT",
+    "fiftyone": "autolabel.datasets.fiftyone:FIFTYONE",
 }
 _READ_ONLY: dict[str, str] = {}
 """Told apart here too, so that help can list what `export` writes before any of them is loaded."""

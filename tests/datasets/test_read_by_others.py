@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autolabel.datasets.formats import written
+from autolabel.datasets.formats import FORMATS, written
 from autolabel.datasets.ground_truth import read_ground_truth
 from tests.datasets.conftest import HEIGHT, ODD, WIDTH, Fixture, contents, ring_and_disc
 
@@ -154,7 +154,7 @@ def test_ultralytics_gives_back_every_kept_box(made: Fixture, tmp_path: Path) ->
         np.testing.assert_allclose(boxes, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("format_name", written(plugins=False))
+@pytest.mark.parametrize("format_name", [f for f in written(plugins=False) if FORMATS[f].reader])
 def test_our_own_reader_gives_back_every_kept_box(made: Fixture, format_name: str) -> None:
     made.export(format_name)
     truth = read_ground_truth(made.out)
