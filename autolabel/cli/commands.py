@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from autolabel.cli import show
+from autolabel.cli import (
+    commands_review,  # noqa: F401 - its command
+    show,
+)
 from autolabel.cli.arguments import (
     AllowUnfinished,
     Given,

@@ -11,6 +11,7 @@ from autolabel.config.evaluate import EvaluateConfig
 from autolabel.config.filter import FilterConfig
 from autolabel.config.pipeline import STEPS, PipelineConfig, load_pipeline
 from autolabel.config.report import ReportConfig
+from autolabel.config.review import ReviewConfig
 from autolabel.config.stages import (
     DetectConfig,
     EngineConfig,
@@ -34,6 +35,7 @@ __all__ = [
     "RefineConfig",
     "RelabelConfig",
     "ReportConfig",
+    "ReviewConfig",
     "TrainConfig",
     "build",
     "choices_of",

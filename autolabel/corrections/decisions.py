@@ -29,9 +29,9 @@ from autolabel.types import ACTIONS
 
 FOLDER = "decisions"
 """Folder of a workspace that holds the files."""
-MISSING, SKIPPED, UNDONE = "missing", "skipped", "undone"
-"""Actions beside those of `autolabel.types.Correction`: something in this image has no label; no
-decision was made; an earlier decision is taken back."""
+MISSING, COMPLETE, SKIPPED, UNDONE = "missing", "complete", "skipped", "undone"
+"""Actions beside those of `autolabel.types.Correction`: something in this image has no label;
+nothing (more) in it lacks one; no decision was made; an earlier decision is taken back."""
 FAR = 1e7
 """Pixels; no corner lies farther off."""
 
@@ -52,7 +52,7 @@ class Decision:
     Attributes:
         image_id: of the image.
         action: `drawn`, `moved`, `relabelled`, `confirmed`, `deleted`; or `missing` (something is
-            not labelled here), `skipped`, `undone`.
+            not labelled here), `complete` (nothing more is), `skipped`, `undone`.
         via: `review`, `import` or `label-studio`.
         label, xyxy, mask: the object as it is now, and for `deleted` as it was: its class, its
             box in pixels of the upright image, its mask as compressed COCO RLE or None.
@@ -87,7 +87,7 @@ class Decision:
     at: str = field(default_factory=now)
 
     def __post_init__(self) -> None:
-        if self.action not in (*ACTIONS, MISSING, SKIPPED, UNDONE):
+        if self.action not in (*ACTIONS, MISSING, COMPLETE, SKIPPED, UNDONE):
             raise ValueError(f"{self.action[:80]!r} is not an action")
         if self.action in ACTIONS:
             _check_object(self.label, self.xyxy)
@@ -134,7 +134,7 @@ class Decisions:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path / ".lock"):
-                _append(self.path / _REVIEW, _line(decision))
+                _append(self.path / _REVIEW, line_of(decision))
         except OSError as e:
             raise not_writable(self.path, e) from e
 
@@ -151,7 +151,7 @@ class Decisions:
             with FileLock(self.path / ".lock"):
                 taken = [int(m[1]) for p in self.path.iterdir() if (m := _IMPORT.fullmatch(p.name))]
                 file = self.path / f"import-{max(taken, default=0) + 1:04d}.jsonl"
-                write_atomic(file, "".join(map(_line, decisions)).encode())
+                write_atomic(file, "".join(map(line_of, decisions)).encode())
                 sync_folder(self.path.parent)
         except OSError as e:
             raise not_writable(self.path, e) from e
@@ -212,7 +212,8 @@ def _cut_torn(stream: Any) -> None:
     stream.seek(0, os.SEEK_END)
 
 
-def _line(decision: Decision) -> str:
+def line_of(decision: Decision) -> str:
+    """Return a decision as the line that it is in a file."""
     said = {key: value for key, value in asdict(decision).items() if value is not None}
     return json.dumps(said, ensure_ascii=True) + "\n"
 

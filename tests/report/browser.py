@@ -56,8 +56,8 @@ class Page:
             self.events.append(message)
         return message
 
-    def open(self, path: Path, *, width: int, height: int = 900, dark: bool = False) -> None:
-        """Load a file in a window of that size and wait until it is complete."""
+    def open(self, path: Path | str, *, width: int, height: int = 900, dark: bool = False) -> None:
+        """Load a file or an address in a window of that size and wait until it is complete."""
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -67,7 +67,8 @@ class Page:
             width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
         )  # fmt: skip
         self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        url = path if isinstance(path, str) else path.resolve().as_uri()
+        self.call("Page.navigate", url=url)
         until = time.monotonic() + SECONDS
         while not any(e["method"] == "Page.loadEventFired" for e in self.events):
             assert time.monotonic() < until, "the page does not load"
