@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from autolabel.api.layer import Layer
 from autolabel.api.options import OnProgress, as_text, configs, reporter
-from autolabel.config import EvaluateConfig, ExportConfig, ReportConfig, TrainConfig, build
+from autolabel.config import (
+    EvaluateConfig,
+    ExportConfig,
+    ImportConfig,
+    ReportConfig,
+    TrainConfig,
+    build,
+)
 from autolabel.errors import UsageError
 from autolabel.stages.labels import Say, quiet
 from autolabel.stages.running import StageResult
@@ -17,6 +24,7 @@ from autolabel.stages.table import STAGES
 from autolabel.store import Workspace as Store
 
 if TYPE_CHECKING:
+    from autolabel.corrections.importing import ImportSummary
     from autolabel.datasets.export import ExportResult
     from autolabel.metrics.result import Evaluation
     from autolabel.report import ReportResult
@@ -170,6 +178,27 @@ class Workspace:
             raise UsageError(f"there is no stage {name!r}", hint=f"stages: {', '.join(STAGES)}")
         return self._run(name, options, overwrite=overwrite)
 
+    def import_labels(
+        self, source: str | os.PathLike[str], *, dry_run: bool = False, **options: Any
+    ) -> ImportSummary:
+        """Read labels that people drew or corrected; no later stage changes what they did.
+
+        Args:
+            source: a file or folder, in any format that is read.
+            dry_run: whether to say only what they would change.
+            options: of `autolabel import`, as ``by`` and ``class_map``.
+
+        Raises:
+            AutolabelError: they cannot be read, or none of their images is in the workspace.
+        """
+        from autolabel.stages.importing import import_labels
+
+        config, engine = configs(ImportConfig, options)
+        return import_labels(
+            self._store, Path(source), config, engine, dry_run=dry_run,
+            report=reporter(self._progress),
+        )  # fmt: skip
+
     def _run(self, name: str, options: dict[str, Any], **how: Any) -> StageResult:
         config, engine = configs(STAGES[name].config, options)
         found: StageResult = STAGES[name].run(
@@ -202,9 +231,8 @@ class Workspace:
 
         given = {**options, "format": format, "out": as_text(out)}
         config = build(ExportConfig, given, flags=False)
-        return export_labels(self._store, config, allow_unfinished=allow_unfinished, say=self._say)[
-            0
-        ]
+        home, say = self._store, self._say
+        return export_labels(home, config, allow_unfinished=allow_unfinished, say=say)[0]
 
     def train(
         self, *, overwrite: bool = False, allow_unfinished: bool = False, **options: Any

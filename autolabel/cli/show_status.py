@@ -22,6 +22,9 @@ def status(state: dict[str, Any], as_json: bool) -> None:
     table(_photos(state))
     if state["classes"]:
         table(_classes(state))
+    if state["corrections"]:
+        said = ", ".join(f"{n} {action}" for action, n in state["corrections"].items())
+        table(f"objects that people locked: {said}")
     if state["students"]:
         table(_students(state["students"]))
     if state["exports"]:

@@ -7,6 +7,7 @@ from typing import Any
 from autolabel.cli import overview, show
 from autolabel.cli.show_unseen import unseen as show_unseen
 from autolabel.config import DetectConfig, EngineConfig
+from autolabel.stages.corrected import corrections_by_action
 from autolabel.stages.ingest import IngestResult
 from autolabel.stages.running import StageResult
 from autolabel.stages.table import label_layers
@@ -27,6 +28,7 @@ def status_of(workspace: Workspace, *, errors: bool = False) -> dict[str, Any]:
         "layers": layers,
         "photos": layers.get("images", {}).get("splits", {}),
         "classes": {},
+        "corrections": corrections_by_action(workspace),
         "students": overview.students_of(workspace),
         "exports": overview.exports_known(workspace),
     }

@@ -9,6 +9,7 @@ models: they are made whenever labels are asked for and are not what people said
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +25,7 @@ from autolabel.ops.relabel import relabelled
 from autolabel.stages.history import ontology_of, renamings
 from autolabel.stages.table import CORRECTED, machine_layers
 from autolabel.store import Layer, LayerUpdate, Manifest, Workspace, bound_to
-from autolabel.types import Objects
+from autolabel.types import ACTIONS, DELETED, Objects
 
 CORRECTIONS = "corrections"
 """Layer of people's labels alone."""
@@ -52,6 +53,21 @@ def refresh(workspace: Workspace) -> Layer | None:
             _make(workspace, digest)
     layer = workspace.layer(CORRECTED)
     return layer if layer.exists else None
+
+
+def corrections_by_action(workspace: Workspace) -> dict[str, int]:
+    """Return how many objects people drew, moved, relabelled, confirmed and deleted, as it stands.
+
+    What nobody did is left out; where an object was before it moved does not count as deleted.
+    """
+    layer = workspace.layer(CORRECTIONS)
+    counts: Counter[str] = Counter()
+    for record in layer.records() if layer.exists else ():
+        objects = record.objects
+        for keep, correction in zip(objects.keep, objects.correction, strict=True):
+            if correction is not None and (keep or correction.action == DELETED):
+                counts[correction.action] += 1
+    return {action: counts[action] for action in ACTIONS if counts[action]}
 
 
 def _is_current(workspace: Workspace, digest: str) -> bool:

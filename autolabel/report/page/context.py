@@ -16,7 +16,9 @@ from autolabel.report.pictures.image_budget import ImageBudget
 from autolabel.report.pictures.photo_reader import PhotoReader
 from autolabel.report.pictures.side_by_side import SideBySide, side_by_side
 from autolabel.report.results import Training, read_measured, read_trainings
+from autolabel.stages.corrected import corrections_by_action
 from autolabel.stages.history import StageRun, stage_runs
+from autolabel.stages.table import CORRECTED
 from autolabel.store import Counts, Layer, Workspace
 
 
@@ -28,6 +30,7 @@ class ReportContext:
         images: counts of the photos that were ingested.
         statistics: of the layer.
         gone: uri -> what is wrong, of photos that could not be read.
+        corrections: how many objects people drew, moved, relabelled, confirmed and deleted.
         left_out: pictures for which there was no room.
     """
 
@@ -38,6 +41,7 @@ class ReportContext:
     images: Counts
     statistics: LayerStatistics
     runs: tuple[StageRun, ...]
+    corrections: dict[str, int]
     measured: Evaluation | None
     trainings: tuple[Training, ...]
     side_by_side: SideBySide
@@ -70,6 +74,7 @@ def read_context(
         images=workspace.require("images").counts(),
         statistics=statistics,
         runs=tuple(stage_runs(workspace, layer)),
+        corrections=corrections_by_action(workspace) if layer.name == CORRECTED else {},
         measured=measured,
         trainings=tuple(trainings),
         side_by_side=compared,
