@@ -8,13 +8,14 @@ from pathlib import Path
 
 from autolabel.config import EngineConfig, EvaluateConfig
 from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
+from autolabel.datasets.relabelled import RelabelledLayer
 from autolabel.datasets.truth_match import match_truth
 from autolabel.errors import AutolabelError, UsageError, suggest
 from autolabel.evaluate.hand_label_baseline import Baseline, train_baseline
 from autolabel.evaluate.predictions import predict
 from autolabel.evaluate.replay import replay
 from autolabel.evaluate.students import TrainedStudent, find_students
-from autolabel.stages.history import ontology_of
+from autolabel.stages.history import ontology_of, renamings
 from autolabel.stages.labels import Say
 from autolabel.stages.running import Reporter
 from autolabel.stages.table import label_layers
@@ -140,10 +141,11 @@ def _labels(home: Workspace, labels: Layer, config: EvaluateConfig) -> list[Entr
     if config.layer is None and labels.name != "detect" and home.layer("detect").exists:
         names.insert(0, "detect")
     kinds = {name: "teacher" if name == "detect" else "labels" for name in names}
-    return [
-        Entry(name, kind, home.require(name).snapshot(), config.score_threshold)
-        for name, kind in kinds.items()
-    ]
+    layers = {name: home.require(name).snapshot() for name in names}
+    if len(names) > 1:  # the raw boxes by the names that their classes have in the labels
+        for _, changes in renamings(labels, ()):
+            layers["detect"] = RelabelledLayer(layers["detect"], changes.new)
+    return [Entry(name, kinds[name], layers[name], config.score_threshold) for name in names]
 
 
 def _predicted(

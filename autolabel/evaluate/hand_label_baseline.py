@@ -23,7 +23,7 @@ from autolabel.evaluate.classes import map_classes
 from autolabel.evaluate.students import TrainedStudent
 from autolabel.ontology import Ontology
 from autolabel.sources import to_uri
-from autolabel.stages.history import ontology_of
+from autolabel.stages.labels import classes_of
 from autolabel.stages.repeats import find_repeats
 from autolabel.stages.running import Reporter
 from autolabel.stages.scan import Scan, scanned
@@ -92,7 +92,7 @@ def train_baseline(
         )
     refuse_leaks(workspace, hand, against)
     source = workspace.require(str(student.run.get("layer")))
-    ontology = ontology_of(source)
+    ontology = classes_of(workspace, source)
     home, layer, counts = _hand_layer(workspace, source, ontology, hand, class_map)
 
     def begun(stage: str, epochs: int) -> Progress:

@@ -11,7 +11,7 @@ from autolabel.stages.ingest import ingest
 from autolabel.stages.leak_guard import content_key
 from autolabel.stages.running import Reporter, silent
 from autolabel.stages.table import STAGES
-from autolabel.store import Layer, Workspace
+from autolabel.store import Layer, Workspace, lock_names, locked_names
 
 
 def replay(
@@ -33,6 +33,8 @@ def replay(
     home = Workspace(workspace.path / "evaluate" / content_key(photos)[:12])
     source = IngestConfig(source=tuple(map(str, photos)), near_bits=-1)
     made = ingest(home, source, engine).layer
+    with home.lock():
+        lock_names(home, locked_names(workspace))  # `relabel` may name any of them
     for manifest in reversed(manifests_of(layer)):
         entry = STAGES.get(manifest.stage)
         if entry is None or not entry.reads:

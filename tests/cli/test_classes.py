@@ -83,3 +83,110 @@ def test_damaged_ids_stop_what_needs_them(run: Run, detect: Detect, tmp_path: Pa
     assert "delete it" in done.err
     (home / "classes.json").unlink()
     assert run("export", home, "--out", tmp_path / "a").status == 0
+
+
+def coco_classes(out: Path) -> dict[int, str]:
+    data = json.loads((out / "annotations/instances_train.json").read_text())
+    return {one["id"]: one["name"] for one in data["categories"]}
+
+
+def test_a_dropped_class_leaves_no_gap_and_that_is_said(
+    run: Run, detect: Detect, tmp_path: Path
+) -> None:
+    home = detect("cat", "dog", "blood")
+    command = ("export", home, "--out", tmp_path / "out", "--drop", "cat", "--rename", "blood=cell")
+    done = run(*command)
+    assert done.status == 0, done.err
+    assert coco_classes(tmp_path / "out") == {1: "dog", 2: "cell"}
+    assert "objects of dropped classes" in done.err
+    assert "ids have no gaps, and so are others here: dog 0 (was 1), cell 1 (was 2)" in done.err
+    shown = run(*command, "--json").json()
+    assert (shown["classes"], shown["renumbered"]) == (["dog", "cell"], {"dog": 1, "cell": 2})
+    plain = run("export", home, "--out", tmp_path / "all", "--json").json()
+    dropped = shown["lost"]["dropped"]
+    assert plain["objects"] == shown["objects"] + dropped
+    assert dropped > 0
+    wrong = run("export", home, "--out", tmp_path / "x", "--drop", "cta")
+    assert wrong.status == 2
+    assert "did you mean 'cat'?" in wrong.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_class_without_an_object_is_named(run: Run, detect: Detect, tmp_path: Path) -> None:
+    home = detect("cat", "dog")
+    detect("dog", extra=("--overwrite",))
+    done = run("export", home, "--out", tmp_path / "out")
+    assert "no object of: cat; each keeps its id, and --drop leaves one out" in done.err
+
+
+def test_relabelled_labels_are_what_is_exported_next(
+    run: Run, detect: Detect, tmp_path: Path
+) -> None:
+    home = detect("cat", "dog", "blood")
+    merge = ("relabel", home, "--merge", "dog,blood=thing", "--rename", "cat=feline")
+    assert run(*merge).status == 0
+    assert "nothing to do" in run(*merge).err
+    rows = run("export", home, "--out", tmp_path / "a", "--json").json()
+    assert coco_classes(tmp_path / "a") == {1: "feline", 2: "thing"}
+    asked = run("export", home, "--from", "detect", "--out", tmp_path / "b", *merge[2:], "--json")
+    same = asked.json()
+    assert same["objects"] == rows["objects"] > 0
+    assert same["lost"].get("repeated", 0) == rows["lost"].get("rejected", 0)
+    files = [tmp_path / out / "annotations/instances_train.json" for out in "ab"]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    other = run("relabel", home, "--drop", "cat")
+    assert other.status == 1
+    assert "--overwrite" in other.err
+    assert run("relabel", home, "--drop", "cat", "--overwrite").status == 0
+    run("export", home, "--out", tmp_path / "a")
+    assert coco_classes(tmp_path / "a") == {1: "dog", 2: "blood"}
+    # what is detected next makes it stale; the classes of then are relabelled
+    detect("dog", "platelet", extra=("--overwrite",))
+    stale = run("export", home, "--out", tmp_path / "a")
+    assert f"run autolabel relabel {home} --drop cat" in stale.err
+    assert run("relabel", home, "--drop", "cat").status == 0
+    run("export", home, "--out", tmp_path / "a")
+    assert coco_classes(tmp_path / "a") == {1: "dog", 2: "blood", 3: "platelet"}
+    again = run("relabel", home, "--rename", "cta=x", "--overwrite")
+    assert "did you mean 'cat'?" in again.err
+    assert run("relabel", home).status == 2
+
+
+def test_relabelled_labels_are_measured_by_their_new_names(
+    run: Run, detect: Detect, tmp_path: Path
+) -> None:
+    """The pipeline is replayed on the hand-labelled photos, relabelling included."""
+    photos = make_photos(tmp_path / "photos", 5)
+    held = tmp_path / "held"
+    held.mkdir()
+    for photo in photos[3:]:
+        photo.rename(held / photo.name)
+    home = tmp_path / "ws"
+    assert run("ingest", tmp_path / "photos", "-w", home, "--holdout", held).status == 0
+    detect("blood", "cat")
+    detect("cat", "dog", extra=("--overwrite",))
+    assert run("relabel", home, "--rename", "cat=feline", "--drop", "blood").status == 0
+    truth = {
+        "images": [
+            {"id": i, "file_name": name, "width": 96, "height": 64}
+            for i, name in enumerate(("0003.png", "0004.png"))
+        ],
+        "categories": [{"id": 7, "name": "feline"}, {"id": 3, "name": "dog"}],
+        "annotations": [
+            {"id": i, "image_id": i % 2, "category_id": 7 if i < 2 else 3, "bbox": [3, 4, 50, 40]}
+            for i in range(4)
+        ],
+    }
+    (held / "truth.json").write_text(json.dumps(truth))
+    done = run("evaluate", home, "--truth", held / "truth.json", "--bootstrap", "0", "--json")
+    assert done.status == 0, done.err
+    result = done.json()
+    raw, labels = result["rows"]
+    assert (raw["name"], labels["name"]) == ("detect", "relabel")
+    assert set(result["classes"]) == {"feline", "dog"}
+    assert {c: one["predicted"] for c, one in raw["classes"].items()} == {
+        c: one["predicted"] for c, one in labels["classes"].items()
+    }
+    assert labels["classes"]["feline"]["predicted"] > 0
+    old = run("evaluate", home, "--truth", held / "truth.json", "--layer", "detect")
+    assert "the hand labels have classes that the workspace has not: 'feline'" in old.err
