@@ -19,6 +19,7 @@ from autolabel.cli.arguments import (
     example,
     typed_path,
 )
+from autolabel.cli.commands_formats import formats
 from autolabel.cli.commands_labels import app  # with the commands of stages, which come first
 from autolabel.cli.commands_models import catalogue
 from autolabel.cli.complete import choices, classes, layers
@@ -49,13 +50,21 @@ def export(
     *,
     config: ExportConfig,
 ) -> None:
-    """Write the kept labels as a COCO or YOLO dataset."""
+    """Write the kept labels as a dataset for trainers and annotation tools.
+
+    Class ids are those of the workspace, whatever was looked for last; classes that are dropped
+    here leave no gap. What the format does not carry is counted: `autolabel formats` says what
+    each does.
+    """
     from autolabel.pipeline.products import export_labels
 
     home = existing(workspace)
     move_source(home, source_root)
     done, labels = export_labels(home, config, allow_unfinished=allow_unfinished, say=show.message)
     show.exported(done, json, **labels.counts())
+
+
+app.command(epilog=example("formats --json"))(formats)
 
 
 @app.command(epilog=example("train ws --student yolo26n.yaml --epochs 50 --device 0"))

@@ -26,12 +26,14 @@ class Carries:
         holes: the holes in them too.
         scores: how sure the labelling model was.
         empty_images: images without any object, as looked at.
+        corrections: who did what to an object, and when, as far as that is known.
     """
 
     masks: bool = False
     holes: bool = False
     scores: bool = False
     empty_images: bool = True
+    corrections: bool = False
 
 
 Labels = tuple[tuple[str, ...], list[GroundTruthImage]]

@@ -253,6 +253,8 @@ def _exported(
         missing["masks"] = sum(m is not None for o in objects for m in o.mask)
     if not carries.scores:
         missing["scores"] = sum(map(len, objects))
+    if not carries.corrections:
+        missing["corrections"] = sum(int(one.locked.sum()) for one in objects)
     if not carries.empty_images:
         missing["empty_images"] = sum(not len(o) for o in objects)
     return ExportResult(

@@ -150,9 +150,10 @@ def _image(
 
 
 _CARRIES = base.Carries(masks=True, holes=True, scores=True)
+_READS = replace(_CARRIES, corrections=True)
 LABEL_STUDIO = base.Format(
     "Label Studio",
-    base.Reader(find, (".json",), "a JSON export of Label Studio", _CARRIES),
+    base.Reader(find, (".json",), "a JSON export of Label Studio", _READS),
     base.Writer(
         ("images/", TASKS, CONFIG),
         write,
