@@ -9,16 +9,17 @@ from typing import Any
 from autolabel.datasets.export import exports_of
 from autolabel.errors import AutolabelError
 from autolabel.stages.history import ontology_of
+from autolabel.stages.labels import classes_of
 from autolabel.store import Layer, LayerState, Workspace
 from autolabel.train.folder import COMPLETE, RUN, read_run
 
 CURRENT, STALE, UNFINISHED = "current", "stale", "unfinished"
 
 
-def classes_of(layer: Layer) -> dict[str, dict[str, int]]:
+def counts_by_class(layer: Layer) -> dict[str, dict[str, int]]:
     """Return class -> how many labels are kept and how many rejected, in the order of their ids."""
     found = layer.classes()
-    names = [*ontology_of(layer).names]
+    names = [*classes_of(Workspace(layer.path.parent), layer).names]
     names += sorted(found.keys() - set(names))
     counted = ((name, *found.get(name, (0, 0))) for name in names)
     return {name: {"kept": kept, "rejected": rejected} for name, kept, rejected in counted}
@@ -98,14 +99,16 @@ def exports_known(workspace: Workspace) -> list[dict[str, Any]]:
         state = CURRENT if same else STALE
         if marker.get("to_retry") or not marker["whole"]:
             state = UNFINISHED
-        splits = _mapping(marker.get("splits")).values()
+        noted = _mapping(marker.get("splits"))
+        splits = {str(name): n for name, n in noted.items() if isinstance(n, int)}
         rows.append(
             {
                 "out": str(out),
                 "format": marker.get("format"),
                 "state": state,
                 "layer": layer,
-                "images": sum(n for n in splits if isinstance(n, int)),
+                "images": sum(splits.values()),
+                "splits": splits,
                 "objects": marker.get("objects"),
             }
         )

@@ -83,7 +83,9 @@ def _students(students: list[dict[str, Any]]) -> Table:
 def _exports(exports: list[dict[str, Any]]) -> Table:
     rows = _plain("exports", "", "format", "images", "objects", "labels", "state")
     for one in exports:
-        cells = (one["out"], one["format"], one["images"], one["objects"], f"{one['layer']}/")
+        splits = ", ".join(f"{n} {split}" for split, n in one["splits"].items())
+        images = splits if len(one["splits"]) > 1 else one["images"]
+        cells = (one["out"], one["format"], images, one["objects"], f"{one['layer']}/")
         rows.add_row(*(escape(one_line(str(cell))) for cell in (*cells, one["state"])))
     return rows
 

