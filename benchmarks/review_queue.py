@@ -1,0 +1,110 @@
+"""How many label errors the queue's first images hold, beside as many random ones.
+
+    python benchmarks/review_queue.py runs/demo --truth sample_data/blood_cells/reference.json
+
+Nothing but this script reads the hand labels. A label error is a kept label without an object
+(spurious), an object without a label (overlooked), a label of the wrong class (swapped) or one that
+overlaps its object by less than 0.5 (badly located). Where people left objects out of the hand
+labels, a right label counts as spurious.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from label_errors import KINDS, LabelError, label_errors
+from rich.console import Console
+from rich.table import Table
+
+from autolabel.config import EngineConfig
+from autolabel.datasets.ground_truth import read_ground_truth
+from autolabel.evaluate.truth_match import match_truth
+from autolabel.review.queue import AUTO, DISAGREE, RARE, UNCERTAIN, ranked_images
+from autolabel.review.student import ask_student
+from autolabel.stages.labels import chosen_labels
+from autolabel.store import Layer, Workspace
+
+
+def errors_of(layer: Layer, truth: Path) -> dict[str, list[LabelError]]:
+    """Image -> what is wrong with its labels."""
+    matched = match_truth(layer.records(), read_ground_truth(truth))
+    return {
+        record.image_id: label_errors(record.objects.kept, hand.objects, hand.ignore)
+        for record, hand in matched.pairs
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--truth", type=Path, required=True)
+    parser.add_argument("--from", dest="layer")
+    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--half", choices=("even", "odd"), help="of the images, by their id")
+    parser.add_argument("--student", action="store_true", help="let the student look at the pool")
+    parser.add_argument("--draws", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    workspace = Workspace(options.workspace)
+    layer = chosen_labels(workspace, options.layer).layer
+    if options.student:
+        ask_student(workspace, layer, EngineConfig(device="cpu"), say=print)
+    errors = errors_of(layer, options.truth)
+    if options.half:
+        parity = ("even", "odd").index(options.half)
+        errors = {name: e for name, e in errors.items() if int(name[0], 16) % 2 == parity}
+    counts = {name: len(found) for name, found in errors.items()}
+    rng = np.random.default_rng(options.seed)
+    values = np.array(list(counts.values()))
+    n = min(options.images, len(values))
+    draws = np.array([rng.choice(values, n, replace=False).sum() for _ in range(options.draws)])
+    most = int(np.sort(values)[::-1][:n].sum())
+    rows = {}
+    for how in (AUTO, UNCERTAIN, DISAGREE, RARE):
+        limit = None if options.half else n + len(layer) - len(counts)
+        queue = [one.image_id for one in ranked_images(workspace, layer, how, limit)]
+        first = [name for name in queue if name in counts][:n]
+        found = sum(counts[name] for name in first)
+        low, high = np.percentile(found / draws, (2.5, 97.5))
+        rows[how] = {
+            "errors": found,
+            "ratio": found / draws.mean(),
+            "against_95_of_100_draws": [low, high],
+            "draws_beaten": float((draws < found).mean()),
+        }
+    kinds = Counter(one.kind for found in errors.values() for one in found)
+    result = {
+        "images": len(counts), "looked_at": n, "errors": int(values.sum()),
+        "kinds": {kind: kinds[kind] for kind in KINDS}, "random": float(draws.mean()),
+        "most_possible": most, "queues": rows,
+    }  # fmt: skip
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        show(result, Console())
+
+
+def show(result: dict, console: Console) -> None:
+    """One row per queue."""
+    console.print(
+        f"{result['images']} images with {result['errors']} label errors: "
+        + ", ".join(f"{count} {kind}" for kind, count in result["kinds"].items())
+    )
+    table = Table("queue", f"errors in its first {result['looked_at']}", "times random", "beats")
+    for how, row in result["queues"].items():
+        low, high = row["against_95_of_100_draws"]
+        ratio = f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})"
+        table.add_row(how, str(row["errors"]), ratio, f"{row['draws_beaten']:.1%} of draws")
+    table.add_row("random, mean of draws", f"{result['random']:.1f}", "1", "")
+    best = result["most_possible"]
+    table.add_row("most that there are", str(best), f"{best / result['random']:.2f}", "")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
