@@ -22,7 +22,7 @@ from rich.table import Table
 
 from autolabel.config import EngineConfig
 from autolabel.datasets.ground_truth import read_ground_truth
-from autolabel.evaluate.truth_match import match_truth
+from autolabel.datasets.truth_match import match_truth
 from autolabel.review.queue import AUTO, DISAGREE, RARE, UNCERTAIN, ranked_images
 from autolabel.review.student import ask_student
 from autolabel.stages.labels import chosen_labels

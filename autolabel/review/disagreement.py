@@ -26,6 +26,8 @@ SWAPPED, BADLY_LOCATED, NOT_FOUND, OVERLOOKED, REJECTED = 0.5, 0.2, 0.2, 0.2, 0.
 
 SAME_IOU = 0.5
 """Overlap from which two boxes are of one object."""
+_LEAST_WIDTH = 0.2
+"""Scores of a class that are nearer to each other than this say little."""
 _PLACE_RULES = ("nms_iou", "cross_nms_iou", "inside", "max_per_group", "person")
 """How the reasons begin of objects that were rejected for what is beside them."""
 
@@ -135,9 +137,8 @@ class ImageDoubts:
 
 def _unsure(score: float, usual: Usual) -> float:
     """Return 0 for a score among the highest of its class to 1 for one among the lowest."""
-    if usual.high <= usual.low:
-        return 0.0
-    return min(max((usual.high - score) / (usual.high - usual.low), 0.0), 1.0)
+    width = max(usual.high - usual.low, _LEAST_WIDTH)
+    return min(max((usual.high - score) / width, 0.0), 1.0)
 
 
 def _of_score(score: float, usual: Usual | None) -> Iterator[Doubt]:

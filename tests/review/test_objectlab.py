@@ -16,7 +16,7 @@ NAMES = ("cat", "dog", "owl")
 sides = st.integers(0, 90)
 box = st.tuples(sides, sides, st.integers(1, 60), st.integers(1, 60))
 labels = st.lists(st.tuples(st.sampled_from(NAMES), box), max_size=6)
-sure = st.sampled_from([0.2, 0.5, 0.51, 0.94, 0.95, 0.96, 1.0])
+sure = st.sampled_from([0.25, 0.5, 0.51, 0.75, 0.76, 0.94, 0.96, 1.0])  # exact in float32, or far
 predictions = st.lists(st.tuples(st.sampled_from(NAMES), box, sure), max_size=6)
 
 
@@ -54,16 +54,20 @@ def in_class_order(predicted: Objects) -> np.ndarray:
 def test_scores_are_those_of_cleanlab(labelled: list, predicted: list) -> None:
     ours = objects(labelled, [1.0] * len(labelled))
     found = objects(predicted, [row[2] for row in predicted])
-    scores = box_scores(ours, found)
-    given_ = cleanlab_inputs(ours, found)
-    order = in_class_order(found)
-    np.testing.assert_allclose(
-        scores.overlooked[order], rank.compute_overlooked_box_scores(**given_)[0], atol=1e-9
-    )
-    np.testing.assert_allclose(
-        scores.badly_located, rank.compute_badloc_box_scores(**given_)[0], atol=1e-9
-    )
-    np.testing.assert_allclose(scores.swapped, rank.compute_swap_box_scores(**given_)[0], atol=1e-9)
-    if labelled:
-        whole = rank.get_label_quality_scores(**given_, verbose=False)[0]
-        assert image_score(scores) == pytest.approx(whole, abs=1e-9)
+    given_, order = cleanlab_inputs(ours, found), in_class_order(found)
+    scores = box_scores(ours, found, low=0.5, high=0.75)
+    high = {"high_probability_threshold": 0.75}
+    for mine, theirs in (
+        (scores.overlooked[order], rank.compute_overlooked_box_scores(**given_, **high)),
+        (scores.badly_located, rank.compute_badloc_box_scores(**given_)),
+        (scores.swapped, rank.compute_swap_box_scores(**given_, **high)),
+    ):
+        np.testing.assert_allclose(mine, theirs[0], atol=1e-9)
+
+
+@given(labels.filter(len), predictions)
+def test_the_score_of_an_image_is_that_of_cleanlab(labelled: list, predicted: list) -> None:
+    ours = objects(labelled, [1.0] * len(labelled))
+    found = objects(predicted, [row[2] for row in predicted])
+    whole = rank.get_label_quality_scores(**cleanlab_inputs(ours, found), verbose=False)[0]
+    assert image_score(box_scores(ours, found)) == pytest.approx(whole, abs=1e-9)

@@ -17,7 +17,7 @@ from autolabel.sources.marks import PREVIEW, noted_in
 from autolabel.store import not_writable, write_atomic
 from autolabel.types import Record
 
-_OURS = re.compile(r"(image|crops)-[\w.-]+\.png")
+_OURS = re.compile(r"(image|crops|diff)-[\w.-]+\.png")
 _LONGEST = 180  # bytes; file systems take 255
 
 
@@ -66,9 +66,9 @@ def _note(out: Path, files: set[str]) -> None:
     write_atomic(out / PREVIEW, text.encode())
 
 
-def image_file(record: Record) -> str:
-    """Return the file name of a drawn photo."""
-    return f"image-{_plain(from_uri(record.uri, Path('/')).stem)}-{record.image_id[:8]}.png"
+def image_file(record: Record, kind: str = "image") -> str:
+    """Return the file name of a drawn photo; `kind` is `image` or `diff`."""
+    return f"{kind}-{_plain(from_uri(record.uri, Path('/')).stem)}-{record.image_id[:8]}.png"
 
 
 def sheet_files(names: Sequence[str]) -> dict[str, str]:
