@@ -193,7 +193,7 @@ _LOST = {
     "seams": "the separate outlines of {} masks of several parts or with holes: seams join them",
     "scores": "{} scores",
     "empty_images": "{} images without objects",
-    "corrections": "who corrected {} objects",
+    "corrections": "that a person corrected {} objects",
     "evidence": "the evidence of {} objects",
     "rejected": "{} rejected objects",
     "dropped": "{} objects of dropped classes",

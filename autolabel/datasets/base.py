@@ -26,7 +26,7 @@ class Carries:
         holes: the holes in them too.
         scores: how sure the labelling model was.
         empty_images: images without any object, as looked at.
-        corrections: who did what to an object, and when, as far as that is known.
+        corrections: that a person corrected an object; who and when too, where there is a place.
     """
 
     masks: bool = False

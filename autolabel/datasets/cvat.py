@@ -208,7 +208,7 @@ def _size(element: Any) -> tuple[int, int]:
     return width, height
 
 
-_CARRIES = base.Carries(masks=True, holes=True, scores=True)
+_CARRIES = base.Carries(masks=True, holes=True, scores=True, corrections=True)
 _SIGNED = base.Signature(re.compile(f"<!-- {_MADE_BY}".encode()), "the second line of {}")
 CVAT = base.Format(
     "CVAT for images 1.1",

@@ -81,7 +81,7 @@ def import_labels(
     ]
     if not dry_run:
         with workspace.lock():
-            lock_names(workspace, [*known, *classes.new])
+            lock_names(workspace, classes.new)
             Decisions(workspace.path).add_import(decisions)
         refresh(workspace)
     return summary

@@ -190,3 +190,34 @@ def test_relabelled_labels_are_measured_by_their_new_names(
     assert labels["classes"]["feline"]["predicted"] > 0
     old = run("evaluate", home, "--truth", held / "truth.json", "--layer", "detect")
     assert "the hand labels have classes that the workspace has not: 'feline'" in old.err
+
+
+def test_what_people_label_after_a_renaming_keeps_its_id(
+    run: Run, detect: Detect, tmp_path: Path
+) -> None:
+    home = detect("cat", "dog")
+    assert run("relabel", home, "--rename", "cat=feline").status == 0
+    out = tmp_path / "coco"
+    run("export", home, "--out", out)
+    file = out / "annotations/instances_train.json"
+    data = json.loads(file.read_text())
+    moved = next(one for one in data["annotations"] if one["category_id"] == 1)
+    moved["bbox"] = [1, 2, 30, 20]
+    data["categories"].append({"id": 9, "name": "owl"})
+    data["annotations"].append({**moved, "id": 10_000, "bbox": [40, 9, 9, 9], "category_id": 9})
+    file.write_text(json.dumps(data))
+    done = run("import", out, "-w", home)
+    assert done.status == 0, done.err
+    expected = {1: "feline", 2: "dog", 3: "owl"}
+    run("export", home, "--out", tmp_path / "a")
+    assert coco_classes(tmp_path / "a") == expected
+    # the renaming is made anew when what it was made of is
+    detect("cat", "dog", extra=("--overwrite", "--nms-iou", "0.5"))
+    again = run("relabel", home, "--rename", "cat=feline")
+    assert again.status == 0, again.err
+    done = run("export", home, "--out", tmp_path / "a")
+    assert done.status == 0, done.err
+    assert coco_classes(tmp_path / "a") == expected
+    data = json.loads((tmp_path / "a/annotations/instances_train.json").read_text())
+    assert [1, 2, 30, 20] in [one["bbox"] for one in data["annotations"] if one["category_id"] == 1]
+    assert [40, 9, 9, 9] in [one["bbox"] for one in data["annotations"] if one["category_id"] == 3]
