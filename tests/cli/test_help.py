@@ -13,6 +13,7 @@ import typer
 
 from autolabel.cli.commands import app
 from autolabel.config import EngineConfig, FilterConfig
+from autolabel.datasets.formats import written
 from tests.conftest import Run, make_photos
 
 ROOT: Any = typer.main.get_command(app)
@@ -98,7 +99,7 @@ def workspace(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("export WS --format ", ["coco", "yolo"]),
+        ("export WS --format ", list(written())),
         ("export WS --link h", ["hardlink"]),
         ("detect WS --model grounding", ["grounding-dino-tiny", "grounding-dino-base"]),
         ("refine WS --model sam-vit-b", ["sam-vit-base"]),
