@@ -26,6 +26,7 @@ from autolabel.datasets.files import absolute, blamed_on, located, read_file, re
 from autolabel.datasets.labelled import FAR, LabelledImage, shortest, side_px
 from autolabel.datasets.names import xml_text
 from autolabel.datasets.one_set import one_set
+from autolabel.datasets.xml import beginning
 from autolabel.errors import AutolabelError
 from autolabel.ops.boxes import box_areas, order_corners
 from autolabel.ops.images import IMAGE_SUFFIXES
@@ -110,10 +111,7 @@ def find(path: Path) -> Iterator[base.Candidate]:
 
 def _is_voc(file: Path) -> bool:
     """Return whether a file is VOC; one that cannot be read says so when it is read in earnest."""
-    try:
-        return bool(_root(read_file(file, _LARGEST)).tag == "annotation")
-    except AutolabelError:
-        return False
+    return beginning(file)[:1] == ["annotation"]
 
 
 def _read(files: Sequence[Path]) -> base.Labels:

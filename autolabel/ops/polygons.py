@@ -26,10 +26,10 @@ _LONGEST_OUTLINE = 10_000_000
 
 _SMALL = 18 * 18
 """Pixels of a mask's own box, padded, up to which its outline is drawn on a finer grid."""
-_THIN = 0.05
+_THIN_PX = 4
 _FINE_PX = 0.25
-"""An outline that would lose more than that share of its area is followed so closely: half a pixel
-off, what is one pixel wide covers none."""
+"""What is so wide on average or less is followed so closely: half a pixel off, a line of one pixel
+covers none."""
 
 Ring = Floats
 """Points (k, 2) of a closed path in pixels, x before y; the last is not the first again."""
@@ -106,10 +106,9 @@ def _simplified(polygon: Any, tolerance_px: float) -> Any:
     if tolerance_px <= 0:
         return polygon
     near = min(tolerance_px, 0.1 * polygon.area**0.5)
-    simple = polygon.simplify(near, preserve_topology=True)
-    if abs(simple.area - polygon.area) > _THIN * polygon.area:
-        simple = polygon.simplify(min(near, _FINE_PX), preserve_topology=True)
-    return simple
+    if 2 * polygon.area < _THIN_PX * polygon.length:
+        near = min(near, _FINE_PX)
+    return polygon.simplify(near, preserve_topology=True)
 
 
 def _cropped(mask: Bools) -> tuple[int, int, Bools]:

@@ -9,16 +9,25 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autolabel.config import ExportConfig
 from autolabel.datasets import ground_truth
-from autolabel.datasets.base import Candidate, Carries, Format, Written
+from autolabel.datasets.base import (
+    Candidate,
+    Carries,
+    ExportImage,
+    Format,
+    WriteOptions,
+    Written,
+)
 from autolabel.datasets.formats import FORMATS, written
 from autolabel.errors import AutolabelError
 from autolabel.ops.masks import boxes, encode
@@ -40,6 +49,22 @@ def test_every_format_keeps_the_contract(name: str, check: Callable[[Format], No
 
 
 @st.composite
+def shapes(draw: st.DrawFn, width: int, height: int) -> npt.NDArray[np.bool_]:
+    """A mask with parts and holes, of one pixel, along the border, or none."""
+    kind = draw(st.sampled_from(["blobs", "blobs", "pixel", "frame", "none"]))
+    mask = np.zeros((height, width), bool)
+    if kind == "blobs":
+        noise = np.random.default_rng(draw(st.integers(0, 99)))
+        blobs = noise.random((-(-height // 7), -(-width // 7))) < draw(st.floats(0.2, 1))
+        mask = np.kron(blobs, np.ones((7, 7), bool))[:height, :width]
+    elif kind == "pixel":
+        mask[draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))] = True
+    elif kind == "frame":
+        mask[[0, -1], :] = mask[:, [0, -1]] = True
+    return mask
+
+
+@st.composite
 def images(draw: st.DrawFn, masks: bool) -> Record:
     width, height = draw(st.integers(1, 90)), draw(st.integers(1, 90))
     n = draw(st.integers(0, 4))
@@ -50,10 +75,8 @@ def images(draw: st.DrawFn, masks: bool) -> Record:
     xyxy = (xyxy * [width, height, width, height]).astype(np.float32)
     drawn: list[bytes | None] = [None] * n
     for i in range(n if masks else 0):
-        seed = draw(st.integers(0, 99))
-        blobs = np.random.default_rng(seed).random((-(-height // 7), -(-width // 7)))
-        mask = (np.kron(blobs, np.ones((7, 7))) < draw(st.floats(0.2, 1)))[:height, :width]
-        if seed % 4 and mask.any():
+        mask = draw(shapes(width, height))
+        if mask.any():
             drawn[i] = encode(mask[None])[0]
             xyxy[i] = boxes([drawn[i] or b""], height, width)[0]
     labels = draw(st.lists(st.sampled_from(CLASSES[:-1]), min_size=n, max_size=n))
@@ -71,6 +94,28 @@ def test_what_is_written_is_read_back(name: str, data: st.DataObject) -> None:
     masks = one.writer.carries.masks and data.draw(st.booleans())
     given_images = data.draw(st.lists(images(masks), min_size=1, max_size=4))
     check_round_trip(one, given_images, masks=masks)
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+def test_ten_thousand_objects_are_read_back(name: str) -> None:
+    every = np.arange(10_000)
+    low = np.stack([every % 100, every // 100], axis=1) * 4.0
+    labels = [CLASSES[i % 8] for i in every]
+    crowd = Objects.create(labels, every / 10_000, np.concatenate([low, low + 3.25], axis=1))
+    check_round_trip(FORMATS[name], [Record("", "", 400, 400, objects=crowd)], masks=False)
+
+
+@pytest.mark.parametrize("name", ["coco", "csv"])
+@settings(max_examples=20, deadline=None)
+@given(record=images(True))
+def test_rle_is_read_back_bit_for_bit(name: str, record: Record) -> None:
+    one = FORMATS[name]
+    assert one.writer is not None
+    with TemporaryDirectory() as folder:
+        image = ExportImage(record, "images/train", "a", ".png")
+        one.writer.write(Path(folder), {"train": [image]}, WriteOptions(CLASSES, True))
+        (back,) = ground_truth.read_ground_truth(Path(folder)).records
+    assert back.objects.mask.tolist() == record.objects.mask.tolist()
 
 
 # -- a format of another package ---------------------------------------------------------------

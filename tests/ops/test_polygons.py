@@ -222,3 +222,10 @@ def test_what_is_a_pixel_thin_keeps_its_pixels(
 def test_a_slanting_line_keeps_its_pixels() -> None:
     (counts,) = encode(np.eye(48, 60, dtype=bool)[None])
     assert from_polygons(outlines(counts, 48, 60), 48, 60) == counts
+
+
+def test_a_thin_frame_keeps_its_pixels() -> None:
+    mask = np.zeros((1, 20, 13), bool)
+    mask[0, [0, -1], :] = mask[0, :, [0, -1]] = True
+    (counts,) = encode(mask)
+    assert from_polygons(outlines(counts, 20, 13), 20, 13) == counts
