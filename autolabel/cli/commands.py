@@ -9,6 +9,7 @@ import typer
 
 from autolabel.cli import (
     commands_review,  # noqa: F401 - its command
+    commands_serve,  # noqa: F401 - its command
     show,
 )
 from autolabel.cli.arguments import (

@@ -12,6 +12,7 @@ from autolabel.config.filter import FilterConfig
 from autolabel.config.pipeline import STEPS, PipelineConfig, load_pipeline
 from autolabel.config.report import ReportConfig
 from autolabel.config.review import ReviewConfig
+from autolabel.config.serve import ServeConfig
 from autolabel.config.stages import (
     DetectConfig,
     EngineConfig,
@@ -36,6 +37,7 @@ __all__ = [
     "RelabelConfig",
     "ReportConfig",
     "ReviewConfig",
+    "ServeConfig",
     "TrainConfig",
     "build",
     "choices_of",

@@ -125,8 +125,8 @@ class Decisions:
     def __init__(self, workspace: Path) -> None:
         self.path = workspace / FOLDER
 
-    def append(self, decision: Decision) -> None:
-        """Add a decision; it is on disk when this returns.
+    def append(self, *decisions: Decision) -> None:
+        """Add decisions; they are on disk when this returns. A kill may leave the first of several.
 
         Raises:
             AutolabelError: it cannot be written.
@@ -134,7 +134,7 @@ class Decisions:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path / ".lock"):
-                _append(self.path / _REVIEW, line_of(decision))
+                _append(self.path / _REVIEW, "".join(map(line_of, decisions)))
         except OSError as e:
             raise not_writable(self.path, e) from e
 

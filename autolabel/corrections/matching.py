@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from autolabel.ops import masks
-from autolabel.ops.arrays import Floats, Ints
+from autolabel.ops.arrays import Floats, Ints, Vectors
 from autolabel.ops.pairs import one_to_one, overlapping
 from autolabel.types import Objects
 
@@ -49,7 +49,8 @@ def match_objects(
     """Pair the objects of two sets of labels of one image, each with one other at most.
 
     First what is as it was, then what has the same class and overlaps by `MOVED_IOU` or more, then
-    what overlaps so and has another class; the largest overlap first.
+    what overlaps so and has another class; the largest overlap first. A format of masks alone gives
+    the box around a mask, not the one that its object had: that is as it was too.
 
     Args:
         before, after: all of their objects count, whether kept or not.
@@ -66,10 +67,14 @@ def match_objects(
             left.discard(pair[0])
             right.discard(pair[1])
 
-    i, j = _near(before, after, same_px)
+    i, j = _near(before.xyxy, after.xyxy, same_px)
+    masked, drawn = _masked(before), _masked(after)
+    around = masks.boxes(before.mask[masked].tolist(), size_wh[1], size_wh[0])
+    k, m = _near(around, after.xyxy[drawn], same_px)
+    i, j = np.concatenate([i, masked[k]]), np.concatenate([j, drawn[m]])
     alike = before.label[i] == after.label[j]
-    drawn = [_same_mask(before.mask[a], after.mask[b], size_wh) for a, b in zip(i, j, strict=True)]
-    alike &= np.array(drawn, bool)
+    same = [_same_mask(before.mask[a], after.mask[b], size_wh) for a, b in zip(i, j, strict=True)]
+    alike &= np.array(same, bool)
     off = np.abs(before.xyxy[i] - after.xyxy[j]).sum(axis=1)
     take(i[alike], j[alike], -off[alike].astype(np.float64), found.same)
     i, j, iou = overlapping(before.xyxy, after.xyxy, MOVED_IOU)
@@ -79,15 +84,15 @@ def match_objects(
     return Matches(found.same, found.moved, found.relabelled, sorted(left), sorted(right))
 
 
-def _near(before: Objects, after: Objects, same_px: float) -> tuple[Ints, Ints]:
-    """Return the pairs whose corners are all near, by a walk along the left sides."""
-    order = np.argsort(after.xyxy[:, 0], kind="stable")
-    sides = after.xyxy[order, 0]
-    low = np.searchsorted(sides, before.xyxy[:, 0] - same_px, "left")
-    high = np.searchsorted(sides, before.xyxy[:, 0] + same_px, "right")
+def _near(before: Vectors, after: Vectors, same_px: float) -> tuple[Ints, Ints]:
+    """Return the pairs of boxes whose corners are all near, by a walk along the left sides."""
+    order = np.argsort(after[:, 0], kind="stable")
+    sides = after[order, 0]
+    low = np.searchsorted(sides, before[:, 0] - same_px, "left")
+    high = np.searchsorted(sides, before[:, 0] + same_px, "right")
     first, second = [np.zeros(0, int)], [np.zeros(0, int)]
     for i, (a, b) in enumerate(zip(low, high, strict=True)):
-        off = np.abs(after.xyxy[order[a:b]] - before.xyxy[i]).max(axis=1, initial=0)
+        off = np.abs(after[order[a:b]] - before[i]).max(axis=1, initial=0)
         near = order[a:b][off <= same_px]
         first.append(np.full(len(near), i))
         second.append(near)
@@ -100,3 +105,8 @@ def _same_mask(before: bytes | None, after: bytes | None, size_wh: tuple[int, in
         return True
     width, height = size_wh
     return bool(masks.iou([before], [after], height, width)[0, 0] >= SAME_MASK_IOU)
+
+
+def _masked(objects: Objects) -> Ints:
+    """Return which objects have a mask, as indices."""
+    return np.flatnonzero([mask is not None for mask in objects.mask])

@@ -39,11 +39,15 @@ class Control:
 
     Attributes:
         name: what results call it, `from_name`.
-        labels: the classes that it offers, in their order.
+        labels: the classes that it offers, in their order; none where tasks bring their own.
     """
 
     name: str
     labels: tuple[str, ...]
+
+    def offers(self, label: str) -> bool:
+        """Return whether a region of it may have that class."""
+        return not self.labels or label in self.labels
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,10 @@ class Labelling:
     def labels(self) -> tuple[str, ...]:
         """All classes, each once."""
         return tuple(dict.fromkeys(n for one in self.controls.values() for n in one.labels))
+
+    def offering(self, label: str) -> dict[str, Control]:
+        """Return the controls whose regions may have that class."""
+        return {kind: one for kind, one in self.controls.items() if one.offers(label)}
 
 
 def labelling_of(names: Sequence[str], kinds: Sequence[str]) -> Labelling:

@@ -61,7 +61,7 @@ def to_regions(record: Record, labelling: Labelling) -> tuple[list[dict[str, Any
 
 def _drawn(one: Objects, record: Record, labelling: Labelling) -> tuple[str | None, dict[str, Any]]:
     """Return how an object is drawn, and its value; None where nothing can draw it."""
-    controls, counts = labelling.controls, one.mask[0]
+    controls, counts = labelling.offering(one.label[0]), one.mask[0]
     width, height = record.width, record.height
     if counts is not None and BRUSH in controls:
         return BRUSH, {"format": "rle", "rle": list(to_brush(counts, height, width))}

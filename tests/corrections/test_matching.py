@@ -54,6 +54,18 @@ def test_another_mask_in_the_same_box_is_a_change_and_no_mask_is_none() -> None:
     assert match_objects(one, objects(("cat", A)), SIZE).same == [(0, 0)]
 
 
+def test_the_box_around_a_mask_is_no_change() -> None:
+    """Brush masks and outlines come back without the box that their object had."""
+    pixels = np.zeros((1, 80, 100), bool)
+    pixels[0, 35:45, 34:48] = True
+    drawn = masks.encode(pixels)
+    before, around = objects(("cat", B), mask=drawn), [34.0, 35, 48, 45]
+    assert match_objects(before, objects(("cat", around), mask=drawn), SIZE).same == [(0, 0)]
+    assert match_objects(before, objects(("cat", around)), SIZE).same == []
+    pixels[0, 35:40] = False
+    assert match_objects(before, objects(("cat", around), mask=masks.encode(pixels)), SIZE).changed
+
+
 def test_of_two_alike_the_nearer_is_the_same_one() -> None:
     before = objects(("cat", A), ("cat", [0.5, 0, 10.5, 10]))
     after = objects(("cat", [0.5, 0, 10.5, 10]))
