@@ -1,0 +1,1 @@
+"""autolabel inside other tools: one file each, which the tool loads."""

@@ -1,0 +1,3 @@
+from tests.datasets.conftest import made, masked
+
+__all__ = ["made", "masked"]
