@@ -34,6 +34,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 
 ROOMS: dict[str, tuple[str, ...]] = {
+    "corrections": ("cli/test_import.py",),
     "store": ("engine", "cli/test_unfinished.py", "stages/test_present.py", "test_crash.py"),
     "ops": ("test_types.py", "datasets", "stages/test_leaks.py", "report/preview"),
     "metrics": ("evaluate", "report/page"),
