@@ -232,6 +232,12 @@ class ExportConfig(Config):
         description="Masks in COCO: rle holds every pixel, polygon is what more tools edit, but "
         "fills holes.",
     )
+    queue: int = Field(
+        0,
+        ge=0,
+        description="Only so many images: those where a look helps most, as `review` orders them; "
+        "0 is all.",
+    )
     val_share: float = Field(
         0.0, ge=0, lt=1, description="Share of the images that goes to the val split."
     )

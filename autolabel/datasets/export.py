@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,12 @@ from autolabel import __version__, store
 from autolabel.config import ExportConfig, class_changes
 from autolabel.config.classes import ClassChanges
 from autolabel.datasets.base import Carries, ExportImage, WriteOptions, Writer
+from autolabel.datasets.export_plan import ExportPlan, plan_export
 from autolabel.datasets.export_result import ExportResult
 from autolabel.datasets.formats import writer_of
 from autolabel.datasets.images import ChangedError, Link, place_image
-from autolabel.datasets.names import unique_stems
 from autolabel.datasets.publisher import check_free, dataset_files, exports_of, note_export
 from autolabel.datasets.relabelled import RelabelledLayer
-from autolabel.datasets.split import held_back
 from autolabel.datasets.task import Task, choose_task
 from autolabel.errors import AutolabelError
 from autolabel.ontology import Ontology
@@ -29,35 +29,29 @@ from autolabel.ops.images import ImageError
 from autolabel.ops.relabel import DROPPED, REPEATED
 from autolabel.sources import from_uri
 from autolabel.store import Layer, Workspace, not_writable
-from autolabel.types import Record
+from autolabel.types import Objects, Record
 
 __all__ = ["ExportResult", "check_place", "export", "exports_of", "is_current"]
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Which images go where: file name by image id, and split of those not in train."""
-
-    stems: dict[str, str]
-    held_back: dict[str, str]
-    skipped: Counter[str]
-
-    def split(self, image_id: str) -> str:
-        return self.held_back.get(image_id, "train")
-
-    @property
-    def splits(self) -> list[str]:
-        there = set(self.held_back.values())
-        return ["train", *(split for split in ("val", "test") if split in there)]
-
-
 def export(
-    workspace: Workspace, layer: Layer, ontology: Ontology, config: ExportConfig
+    workspace: Workspace,
+    layer: Layer,
+    ontology: Ontology,
+    config: ExportConfig,
+    only: Collection[str] | None = None,
 ) -> ExportResult:
     """Write the kept labels of a layer, and their images, as a dataset.
 
     Usable images without objects are in it, as background. A dataset of the same format that an
     export wrote before is replaced, at once and whole; other files in the folder stay.
+
+    Args:
+        workspace: that of the layer.
+        layer: the labels.
+        ontology: their classes in the order of their ids.
+        config: what goes where, and how.
+        only: ids of the images that may be in it; None for all.
 
     Raises:
         AutolabelError: there is nothing to export, a label is not in the ontology, the folder is in
@@ -69,7 +63,7 @@ def export(
     labels = RelabelledLayer(layer, changes.new) if changes else layer
     task = choose_task(labels, config.task, masks=writer.carries.masks)
     options = WriteOptions(changes.names, task.masks, config.coco_masks == "polygon")
-    plan = _plan(labels, workspace.source_root, config)
+    plan = plan_export(labels, workspace.source_root, config, only)
     place, check = dataset_files(out), partial(check_free, out, writer.items, config.format)
     try:
         with place.staged(check) as staging:
@@ -79,7 +73,7 @@ def export(
             done = _exported(out, plan, built, task, writer.carries, written.lost, changes)
             marker = {
                 "format": config.format,
-                "binding": _binding(workspace, layer, ontology, config),
+                "binding": _binding(workspace, layer, ontology, config, only),
                 "layer": layer.name,
                 "classes": list(done.classes),
                 "task": task.name,
@@ -117,55 +111,37 @@ def check_place(out: Path, format_name: str) -> None:
 
 
 def is_current(
-    workspace: Workspace, layer: Layer, ontology: Ontology, config: ExportConfig
+    workspace: Workspace,
+    layer: Layer,
+    ontology: Ontology,
+    config: ExportConfig,
+    only: Collection[str] | None = None,
 ) -> bool:
     """Return whether the folder holds just what `export` would write now.
 
     An export that had to leave images out because they were missing is never current.
     """
-    wanted = {"binding": _binding(workspace, layer, ontology, config), "to_retry": 0}
+    wanted = {"binding": _binding(workspace, layer, ontology, config, only), "to_retry": 0}
     return store.is_current(Path(config.out), wanted, lambda out: dataset_files(out).whole_note())
 
 
 def _binding(
-    workspace: Workspace, layer: Layer, ontology: Ontology, config: ExportConfig
+    workspace: Workspace,
+    layer: Layer,
+    ontology: Ontology,
+    config: ExportConfig,
+    only: Collection[str] | None,
 ) -> dict[str, Any]:
     """Return what shapes the dataset, as JSON values."""
+    listed = None if only is None else "\n".join(sorted(only))
     return {
         **config.model_dump(mode="json", exclude={"out", "from_layer"}),
         "fingerprint": layer.fingerprint(),
         "ontology": ontology.fingerprint(),
         "source_root": str(workspace.source_root),
+        "only": listed and hashlib.sha256(listed.encode()).hexdigest(),
         "version": __version__,
     }
-
-
-def _plan(layer: Layer, root: Path, config: ExportConfig) -> _Plan:
-    skipped: Counter[str] = Counter()
-    stems: dict[str, str] = {}
-    groups: dict[str, str] = {}
-    for record in layer.records():
-        if reason := _unusable(record, stems):
-            skipped[reason] += 1
-        else:
-            stems[record.image_id] = from_uri(record.uri, root).stem
-            groups[record.image_id] = record.group or record.image_id
-    if not stems:
-        listed = ", ".join(f"{n} {reason}" for reason, n in skipped.items()) or "it is empty"
-        raise AutolabelError(
-            f"{layer.name}/ has no image to export: {listed}",
-            hint="autolabel status shows what the layers hold; ingest more images",
-        )
-    split = held_back(groups, config.val_share, config.test_share, config.seed)
-    return _Plan(unique_stems(stems), split, skipped)
-
-
-def _unusable(record: Record, seen: dict[str, str]) -> str | None:
-    if record.error is not None:
-        return "unreadable"
-    if not record.usable:
-        return record.split
-    return "duplicate" if record.image_id in seen else None
 
 
 @dataclass(frozen=True)
@@ -179,7 +155,7 @@ class _Built:
 
 
 def _place(
-    layer: Layer, root: Path, plan: _Plan, writer: Writer, staging: Path, link: Link
+    layer: Layer, root: Path, plan: ExportPlan, writer: Writer, staging: Path, link: Link
 ) -> _Built:
     folders = {split: writer.images.format(split=split) for split in plan.splits}
     for folder in folders.values():
@@ -237,7 +213,7 @@ def _with_area(record: Record) -> Record:
 
 def _exported(
     out: Path,
-    plan: _Plan,
+    plan: ExportPlan,
     built: _Built,
     task: Task,
     carries: Carries,
@@ -246,17 +222,9 @@ def _exported(
 ) -> ExportResult:
     objects = [i.record.objects for images in built.splits.values() for i in images]
     used = {label for one in objects for label in one.label}
-    missing = Counter(lost)
+    ids = enumerate(zip(changes.names, changes.was, strict=True))
+    missing = Counter(lost) | _not_carried(objects, task, carries)
     missing |= {what: built.counts[what] for what in ("rejected", *_REJECTED.values())}
-    missing["evidence"] = sum(map(bool, itertools.chain(*(o.scores for o in objects))))
-    if not task.masks:
-        missing["masks"] = sum(m is not None for o in objects for m in o.mask)
-    if not carries.scores:
-        missing["scores"] = sum(map(len, objects))
-    if not carries.corrections:
-        missing["corrections"] = sum(int(one.locked.sum()) for one in objects)
-    if not carries.empty_images:
-        missing["empty_images"] = sum(not len(o) for o in objects)
     return ExportResult(
         out=out,
         images=sum(map(len, built.splits.values())),
@@ -271,9 +239,20 @@ def _exported(
         rewritten=built.counts["rewritten"],
         classes=changes.names,
         unused=tuple(name for name in changes.names if name not in used),
-        renumbered={
-            n: was
-            for i, (n, was) in enumerate(zip(changes.names, changes.was, strict=True))
-            if i != was
-        },
+        renumbered={name: was for i, (name, was) in ids if i != was},
     )
+
+
+def _not_carried(objects: Sequence[Objects], task: Task, carries: Carries) -> Counter[str]:
+    """Count what the format, or the task, has no place for."""
+    missing: Counter[str] = Counter()
+    missing["evidence"] = sum(map(bool, itertools.chain(*(o.scores for o in objects))))
+    if not task.masks:
+        missing["masks"] = sum(m is not None for o in objects for m in o.mask)
+    if not carries.scores:
+        missing["scores"] = sum(map(len, objects))
+    if not carries.corrections:
+        missing["corrections"] = sum(int(o.locked.sum()) for o in objects)
+    if not carries.empty_images:
+        missing["empty_images"] = sum(not len(o) for o in objects)
+    return missing

@@ -13,6 +13,7 @@ from autolabel.datasets import export
 from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
 from autolabel.pipeline.checks import HandLabels, last_labels, recipe_of, source_in
+from autolabel.pipeline.products import queued
 from autolabel.stages.labels import classes_of
 from autolabel.stages.scan import new_photos
 from autolabel.stages.table import STAGES, StageEntry
@@ -177,7 +178,7 @@ class _Plan:
 
 
 def _exported(one: ExportConfig, workspace: Workspace, layer: Layer, ontology: Ontology) -> bool:
-    return export.is_current(workspace, layer, ontology, one)
+    return export.is_current(workspace, layer, ontology, one, queued(workspace, layer, one))
 
 
 def _trained(one: TrainConfig, workspace: Workspace, layer: Layer, ontology: Ontology) -> bool:

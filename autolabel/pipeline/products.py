@@ -15,9 +15,10 @@ from autolabel.engine.base import Progress
 from autolabel.evaluate import evaluate
 from autolabel.metrics.result import Evaluation
 from autolabel.report import ReportResult, write_report
+from autolabel.review.queue import ranked_images
 from autolabel.stages.labels import ChosenLabels, Say, chosen_labels, quiet
 from autolabel.stages.running import Reporter, silent
-from autolabel.store import Workspace
+from autolabel.store import Layer, Workspace
 from autolabel.train import LICENCE, TrainResult, train
 
 
@@ -30,7 +31,20 @@ def export_labels(
         AutolabelError: there are no labels, or the folder holds something else.
     """
     labels = chosen_labels(workspace, config.from_layer, allow_unfinished=allow_unfinished, say=say)
-    return export(workspace, labels.layer, labels.ontology, config), labels
+    only = queued(workspace, labels.layer, config)
+    return export(workspace, labels.layer, labels.ontology, config, only), labels
+
+
+def queued(workspace: Workspace, layer: Layer, config: ExportConfig) -> frozenset[str] | None:
+    """Return the ids of the images that `--queue` leaves in an export; None for all.
+
+    Raises:
+        AutolabelError: the labels or people's decisions cannot be read.
+    """
+    if not config.queue:
+        return None
+    looks = ranked_images(workspace, layer, limit=config.queue, seed=config.seed)
+    return frozenset(look.image_id for look in looks)
 
 
 def train_student(

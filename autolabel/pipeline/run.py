@@ -13,7 +13,7 @@ from autolabel.config import ExportConfig, PipelineConfig
 from autolabel.datasets.export import ExportResult, export, is_current
 from autolabel.metrics.result import Evaluation
 from autolabel.pipeline import checks
-from autolabel.pipeline.products import evaluate_labels, train_student, write_page
+from autolabel.pipeline.products import evaluate_labels, queued, train_student, write_page
 from autolabel.report import ReportResult
 from autolabel.report import is_current as page_of
 from autolabel.stages.labels import Say, chosen_labels, quiet
@@ -138,9 +138,11 @@ class _Run:
     def _one_export(self, one: ExportConfig) -> ExportStep:
         one = one.model_copy(update={"from_layer": one.from_layer or self.newest})
         labels = chosen_labels(self.workspace, one.from_layer)
-        if is_current(self.workspace, labels.layer, labels.ontology, one):
+        only = queued(self.workspace, labels.layer, one)
+        if is_current(self.workspace, labels.layer, labels.ontology, one, only):
             return ExportStep(one.out, None)
-        return ExportStep(one.out, export(self.workspace, labels.layer, labels.ontology, one))
+        done = export(self.workspace, labels.layer, labels.ontology, one, only)
+        return ExportStep(one.out, done)
 
     def _train(self) -> TrainResult:
         recipe = checks.recipe_of(self.config, self.hand)
