@@ -49,6 +49,7 @@ from autolabel.types import Record
 
 ACTION = {SPURIOUS: "deleted", OVERLOOKED: "drawn", SWAPPED: "relabelled", BADLY_LOCATED: "moved"}
 IOU = 0.5
+NAME = "retrained"
 
 
 @dataclass(frozen=True)
@@ -181,14 +182,12 @@ def retrained(arms: Arms, home: Workspace, validation: Path, config: Path) -> di
     """Train on the corrected labels; AP50 of both students on photos that nothing learned from."""
     train = load_pipeline(config, []).train
     engine = EngineConfig(device="cpu")
-    done, _ = train_student(
-        home, train.model_copy(update={"name": "corrected"}), engine,
+    train_student(
+        home, train.model_copy(update={"name": NAME}), engine,
         say=lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
     found = find_students(home, EvaluateConfig(truth=str(validation)), print)
-    by_name = {one.name: one for one in found}
-    after = by_name.pop("corrected")
-    before = next(iter(by_name.values()))
+    after, before = sorted(found, key=lambda one: one.weights.parent.name != NAME)[:2]
     truth = read_ground_truth(validation)
     with tempfile.TemporaryDirectory() as folder:
         photos = tuple(str(image.path) for image in truth.records)
@@ -208,7 +207,7 @@ def retrained(arms: Arms, home: Workspace, validation: Path, config: Path) -> di
     return {
         "images": len(against.names), "before": before.name, "ap50_before": made[0].figures.ap50,
         "ap50_after": made[1].figures.ap50, "gain": gain.value, "interval": gain.interval,
-        "seconds": round(done.seconds, 1) if hasattr(done, "seconds") else None,
+        "epochs": train.epochs, "seed": train.seed,
     }  # fmt: skip
 
 
@@ -221,6 +220,7 @@ def main() -> None:
     parser.add_argument("--looks", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=20, help="random draws")
     parser.add_argument("--keep", type=Path, help="folder for the corrected copy")
+    parser.add_argument("--how", default=AUTO, help="whose images are corrected in the copy")
     parser.add_argument("--train", action="store_true")
     parser.add_argument(
         "--validation", type=Path, default=Path("sample_data/blood_cells/validation")
@@ -232,7 +232,7 @@ def main() -> None:
         print(json.dumps(compare(arms, kind, getattr(options, kind), options.seeds)), flush=True)
     if options.keep is None:
         return
-    home = in_a_copy(arms, arms.images(AUTO, options.images, 0), options.keep)
+    home = in_a_copy(arms, arms.images(options.how, options.images, 0), options.keep)
     if options.train:
         print(json.dumps(retrained(arms, home, options.validation, options.config)))
 

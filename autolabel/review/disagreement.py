@@ -21,7 +21,7 @@ UNCERTAIN, DISAGREE = "uncertain", "disagree"
 """Kinds of doubt: the detector's own, and that of another witness."""
 
 SCORE, CLIP, DINOV2, PROBE, TWO_CLASSES = 0.8, 0.15, 0.15, 0.15, 0.5
-SWAPPED, BADLY_LOCATED, NOT_FOUND, OVERLOOKED, REJECTED = 0.5, 0.2, 0.2, 0.2, 0.1
+SWAPPED, BADLY_LOCATED, NOT_FOUND, OVERLOOKED, REJECTED = 0.3, 0.1, 0.1, 0.1, 0.1
 """Weights of the witnesses."""
 
 SAME_IOU = 0.5
@@ -130,7 +130,7 @@ class ImageDoubts:
             yield Doubt(DISAGREE, SWAPPED * (1 - swapped), words)
         if self._support[at] < self.threshold / 2:
             yield Doubt(DISAGREE, NOT_FOUND, f"the student does not find it: {label}")
-        elif located < 1:
+        elif located < SAME_IOU:
             words = f"the student's box is elsewhere: likeness {located:.2f}"
             yield Doubt(DISAGREE, BADLY_LOCATED * (1 - located), words)
 

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from autolabel.config import ReviewConfig
+from autolabel.config import EngineConfig, ReviewConfig
 from autolabel.corrections.decisions import Decisions
 from autolabel.errors import AutolabelError
 from autolabel.review.audit import Audit, audits, draw, is_stale
 from autolabel.review.audit_result import AuditResult, audit_result
 from autolabel.review.items import queued
+from autolabel.review.queue import ASKS_STUDENT
 from autolabel.review.session import Session, login_name
+from autolabel.review.student import ask_student
 from autolabel.stages.labels import Say, chosen_labels, quiet
 from autolabel.store import Layer, Workspace
 
@@ -59,6 +61,8 @@ def prepare(workspace: Workspace, config: ReviewConfig, say: Say = quiet) -> Rev
         audit = _audit(workspace, layer, config, say)
         session = Session(workspace, layer, audit.items(), classes, who=who, audit=audit.name)
         return Review(session, audit.name, lambda: result_of(audit, workspace, layer))
+    if config.queue in ASKS_STUDENT:
+        ask_student(workspace, layer, EngineConfig(), say=say)
     items = queued(workspace, layer, config.queue, config.limit, config.seed)
     if not items:
         raise AutolabelError(

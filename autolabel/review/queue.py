@@ -28,6 +28,8 @@ from autolabel.types import Record
 AUTO, RARE, RANDOM = "auto", "rare", "random"
 HOWS = (AUTO, UNCERTAIN, RARE, DISAGREE, RANDOM)
 """Ways to order a queue; ``class=NAME`` is one more."""
+ASKS_STUDENT = (AUTO, DISAGREE)
+"""Those for which it is worth the time to let a student look first."""
 CLASS = "class="
 _WORDS = 3  # reasons that one look gives
 _PLACES = 5  # places that one image names

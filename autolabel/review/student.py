@@ -83,6 +83,7 @@ def ask_student(
     if images > most_images:
         say(f"student {student.name} is not asked: {images} images take long")
         return None
+    say(f"student {student.name} looks at {images} images")
     try:
         predict(workspace, student, ontology_of(labels), None, engine, report)
     except AutolabelError as e:
