@@ -79,14 +79,20 @@ class HandLabels:
         return read_hand_labels(Path(named)) if named else None
 
 
-def recipe_of(config: PipelineConfig, hand: HandLabels) -> TrainConfig:
+def recipe_of(config: PipelineConfig, hand: HandLabels, newest: str | None = None) -> TrainConfig:
     """Return the training that the file asks for, on its own labels, kept from measured photos.
+
+    Args:
+        config: the pipeline.
+        hand: the hand labels that it names.
+        newest: the layer to learn from where the file names none; the last that it makes.
 
     Raises:
         AutolabelError: the hand labels cannot be read.
     """
     recipe = config.train or TrainConfig()
-    recipe = recipe.model_copy(update={"from_layer": recipe.from_layer or last_labels(config)})
+    layer = recipe.from_layer or newest or last_labels(config)
+    recipe = recipe.model_copy(update={"from_layer": layer})
     return recipe if hand.truth is None else apart_from(recipe, hand.truth)
 
 

@@ -14,10 +14,13 @@ from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
 from autolabel.pipeline.checks import HandLabels, last_labels, recipe_of, source_in
 from autolabel.pipeline.products import queued
+from autolabel.stages.corrected import is_current as corrections_are_current
 from autolabel.stages.labels import classes_of
 from autolabel.stages.scan import new_photos
-from autolabel.stages.table import STAGES, StageEntry
+from autolabel.stages.table import CORRECTED, STAGES, StageEntry
 from autolabel.store import Layer, Workspace
+
+PEOPLE = "people have corrected labels since"
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,11 @@ class _Plan:
         return self._product(name, one.from_layer, Path(one.out).exists(), partial(_exported, one))
 
     def _train(self) -> Planned:
-        recipe = recipe_of(self.config, self.hand)
+        recipe = recipe_of(self.config, self.hand, self._newest())
         folder = train.folder_of(self.workspace.path, recipe)
         current = partial(_trained, recipe)
-        planned = self._product("train", recipe.from_layer, folder.exists(), current)
+        named = self.config.train.from_layer if self.config.train else None
+        planned = self._product("train", named, folder.exists(), current)
         if not planned.idle:
             self.changed["train"] = "another student"
         return planned
@@ -149,6 +153,8 @@ class _Plan:
         changed = [f"{name}/ changes" for name in (self.last, "train") if name in self.changed]
         if self.fresh and not changed:
             changed = [f"{self.fresh} new photos"]
+        if not changed and not corrections_are_current(self.workspace):
+            changed = [PEOPLE]
         if not (self.workspace.path / RESULT).exists():
             changed = ["not measured yet"]
         again = "measured already; again where hand labels or options are others"
@@ -169,12 +175,20 @@ class _Plan:
         name = layer or self.last
         if name in self.changed:
             return Planned(step, None, f"{name}/ changes")
+        if layer is None and not corrections_are_current(self.workspace):
+            return Planned(step, None, PEOPLE)
         if self.fresh:
             return Planned(step, None, f"{self.fresh} new photos")
-        labels = self.workspace.require(name)
+        labels = self.workspace.require(layer or self._newest())
         if is_current(self.workspace, labels, classes_of(self.workspace, labels)):
             return Planned(step, 0, "up to date")
         return Planned(step, None, "labels or options are others" if there else "not done yet")
+
+    def _newest(self) -> str:
+        """Return the layer that the file ends with, people's labels laid over as they are now."""
+        over = self.workspace.layer(CORRECTED)
+        source = over.manifest.source if over.exists else None
+        return CORRECTED if source and source["layer"] == self.last else self.last
 
 
 def _exported(one: ExportConfig, workspace: Workspace, layer: Layer, ontology: Ontology) -> bool:

@@ -16,7 +16,7 @@ from autolabel.pipeline import checks
 from autolabel.pipeline.products import evaluate_labels, queued, train_student, write_page
 from autolabel.report import ReportResult
 from autolabel.report import is_current as page_of
-from autolabel.stages.labels import Say, chosen_labels, quiet
+from autolabel.stages.labels import Say, chosen_labels, quiet, with_corrections
 from autolabel.stages.running import Reporter, StageResult, silent
 from autolabel.stages.table import STAGES
 from autolabel.store import Workspace, write_atomic
@@ -116,8 +116,11 @@ class _Run:
         self.workspace = workspace
         self.report = report
         self.say = say
-        self.newest = checks.last_labels(config)
-        """The layer of labels that the pipeline ends with."""
+
+    @property
+    def newest(self) -> str:
+        """The layer of labels that the pipeline ends with, people's laid over."""
+        return with_corrections(self.workspace, checks.last_labels(self.config))
 
     def stage(self, name: str) -> StageResult:
         entry = STAGES[name]
@@ -145,7 +148,7 @@ class _Run:
         return ExportStep(one.out, done)
 
     def _train(self) -> TrainResult:
-        recipe = checks.recipe_of(self.config, self.hand)
+        recipe = checks.recipe_of(self.config, self.hand, self.newest)
         return train_student(
             self.workspace, recipe, self.config.engine,
             overwrite=True, report=self.report, say=self.say,

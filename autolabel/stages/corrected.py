@@ -70,6 +70,12 @@ def corrections_by_action(workspace: Workspace) -> dict[str, int]:
     return {action: counts[action] for action in ACTIONS if counts[action]}
 
 
+def is_current(workspace: Workspace) -> bool:
+    """Say whether nothing is left for `refresh` to do."""
+    digest = Decisions(workspace.path).digest()
+    return not digest or _is_current(workspace, digest)
+
+
 def _is_current(workspace: Workspace, digest: str) -> bool:
     people, corrected = workspace.layer(CORRECTIONS), workspace.layer(CORRECTED)
     if not people.exists or not corrected.exists:

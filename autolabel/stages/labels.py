@@ -10,7 +10,7 @@ from autolabel.ontology import Ontology
 from autolabel.stages.corrected import refresh
 from autolabel.stages.history import ontology_of, renamings
 from autolabel.stages.running import check_ready
-from autolabel.stages.table import label_layers, machine_layers
+from autolabel.stages.table import CORRECTED, label_layers, machine_layers
 from autolabel.store import Layer, Workspace, locked_names
 
 Say = Callable[[str], None]
@@ -61,6 +61,18 @@ def classes_of(workspace: Workspace, layer: Layer) -> Ontology:
         later = [name for name in names if name not in before]
         names = tuple(dict.fromkeys((*changes.names, *later)))
     return ontology_of(layer).with_ids(names)
+
+
+def with_corrections(workspace: Workspace, name: str) -> str:
+    """Return the layer of a machine's labels with people's over them; that of the machine itself
+    where people have said nothing.
+
+    Raises:
+        AutolabelError: what people said cannot be read, or nothing can be written.
+    """
+    layer = refresh(workspace)
+    source = layer.manifest.source if layer else None
+    return CORRECTED if source and source["layer"] == name else name
 
 
 def chosen_labels(

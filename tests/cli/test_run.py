@@ -113,6 +113,49 @@ def test_what_is_planned_is_what_is_done(
     assert planned["detect"]["reason"] == "images/ changes"
 
 
+def test_what_people_corrected_is_exported_by_the_next_run(
+    run: Run, plan: RunFile, carried_out: RunFile, tmp_path: Path
+) -> None:
+    carried_out()
+    instances = tmp_path / "ws/export/annotations/instances_train.json"
+    data = json.loads(instances.read_text())
+    for at, box in enumerate(([1, 2, 30, 20], [40, 5, 25, 31])):
+        data["annotations"][at]["bbox"] = box
+        (tmp_path / "mine.json").write_text(json.dumps(data))
+        assert run("import", tmp_path / "mine.json", "-w", tmp_path / "ws").status == 0
+        planned = plan()
+        assert busy(planned) == {"export", "report"}
+        assert busy(planned) == worked(carried_out())
+        boxes = [one["bbox"] for one in json.loads(instances.read_text())["annotations"]]
+        assert box in boxes
+        assert busy(plan()) == worked(carried_out()) == set()
+    named = carried_out("export.0.from=filter")
+    assert not named["export"][0]["current"]
+    boxes = [one["bbox"] for one in json.loads(instances.read_text())["annotations"]]
+    assert [1, 2, 30, 20] not in boxes, "the machine's own labels were asked for"
+
+
+def test_classes_are_relabelled_by_a_file(
+    plan: RunFile, carried_out: RunFile, run: Run, file: Path, tmp_path: Path
+) -> None:
+    named = ("relabel.rename={cat: feline}", "export.0.drop=dog")
+    assert plan(*named)["relabel"]["reason"] == "not done yet"
+    steps = carried_out(*named)
+    assert steps["relabel"]["images_done"] == 5
+    instances = tmp_path / "ws/export/annotations/instances_train.json"
+    assert [one["name"] for one in json.loads(instances.read_text())["categories"]] == ["feline"]
+    planned = plan(*named)
+    assert {planned[step]["images"] for step in ("relabel", "export")} == {0}
+    for wrong, said in (
+        ("relabel.rename={cta: feline}", "rename names 'cta', which is not a class"),
+        ("export.0.drop=cat", "drop names 'cat', which is not a class"),
+        ("relabel.rename={}", "relabel is told to change no class"),
+    ):
+        done = run("run", file, *(f"--set={text}" for text in (*named, wrong)))
+        assert done.status == 2
+        assert said in done.err
+
+
 def test_an_unfinished_layer_is_planned(plan: RunFile, carried_out: RunFile, file: Path) -> None:
     carried_out()
     layer = file.parent / "ws" / "detect"
