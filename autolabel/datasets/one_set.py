@@ -20,9 +20,9 @@ def one_set(paths: Iterable[Path], root: Path) -> list[list[Path]]:
     Roboflow writes ``train/``, ``valid/`` and ``test/``, COCO ``instances_train2017.json`` and
     ``instances_val2017.json``.
 
-    >>> files = [Path(p) for p in ("d/val_a.csv", "d/train_a.csv", "d/b.csv", "d/trains.csv")]
-    >>> [[p.name for p in one] for one in one_set(files, Path("d"))]
-    [['train_a.csv', 'val_a.csv'], ['b.csv'], ['trains.csv']]
+    >>> files = [Path(p) for p in ("val_a.csv", "train_a.csv", "vals.csv", "trains.csv")]
+    >>> [[p.name for p in one] for one in one_set(files, Path())]
+    [['train_a.csv', 'val_a.csv'], ['vals.csv'], ['trains.csv']]
     """
     sets: dict[str, list[tuple[int, Path]]] = {}
     for path in dict.fromkeys(paths):

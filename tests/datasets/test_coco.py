@@ -103,6 +103,7 @@ def test_other_json_is_neither_parsed_nor_held(tmp_path: Path) -> None:
     put(tmp_path / "label.json", '{"shapes": [], "imageData": "' + "x" * 40_000_000)
     put(tmp_path / "list.json", "[" * 3_000_000)
     put(tmp_path / "lines.json", '{"a": 1}\n{"a": 2}\n')
+    put(tmp_path / "tasks.json", [coco_of("0.png")])
     tracemalloc.start()
     assert list(find(tmp_path)) == []
     peak = tracemalloc.get_traced_memory()[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autolabel.datasets.ground_truth import read_ground_truth
+from autolabel.datasets.ground_truth import read_ground_truth, read_hand_labels
 from autolabel.datasets.publisher import MARKER
 from autolabel.errors import AutolabelError
 from autolabel.types import Objects
@@ -48,6 +49,13 @@ def test_the_task_is_chosen_and_what_is_lost_is_counted(
     assert masked.is_current(format_name, **values)
     other = "detect" if task == "segment" else "segment"
     assert not masked.is_current(format_name, **{**values, "task": other})
+
+
+@pytest.mark.parametrize("format_name", ["coco", "csv", "voc", "yolo"])
+def test_an_export_in_splits_is_known_by_its_note(made: Fixture, format_name: str) -> None:
+    made.export(format_name, val_share=0.4)
+    with pytest.raises(AutolabelError, match=re.escape(f"{MARKER} says so")):
+        read_hand_labels(made.out)
 
 
 def test_masks_that_are_asked_for_must_be_there(made: Fixture) -> None:
