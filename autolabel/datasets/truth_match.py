@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from autolabel.datasets.ground_truth import GroundTruth, GroundTruthImage
+from autolabel.datasets.names import original_names
 from autolabel.types import LEAK, Record, Unmatched
 
 Pair = tuple[Record, GroundTruthImage]
 _Key = Callable[[str], str]
 
+
+def _last(name: str) -> str:
+    return PurePosixPath(name).name
+
+
+def _before_roboflow(name: str) -> str:
+    """Return the last part as Roboflow was given it; it writes ``-`` for a space, among others."""
+    names = (_last(name), *original_names(_last(name)))
+    return re.sub(r"[\W_]+", "-", names[-1])
+
+
+_PARTS: tuple[_Key, ...] = (str, _last, lambda name: PurePosixPath(name).stem, _before_roboflow)
 _KEYS: tuple[_Key, ...] = tuple(
-    key
-    for part in (str, lambda name: PurePosixPath(name).name, lambda name: PurePosixPath(name).stem)
-    for key in (part, lambda name, part=part: part(name).casefold())
+    key for part in _PARTS for key in (part, lambda name, part=part: part(name).casefold())
 )
-"""What a path is compared by, the strictest first: all of it, its last part, without its ending."""
+"""What a path is compared by, the strictest first: all of it, its last part, without its ending,
+and as it was before Roboflow named it."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +52,10 @@ class TruthMatch:
 def match_truth(records: Iterable[Record], truth: GroundTruth) -> TruthMatch:
     """Find each hand-labelled image among the usable images of a layer.
 
-    By the bytes first; then, for images whose bytes are in neither, by path, file name and name
-    without ending, each as written and then whatever the case. A name that fits more than one
-    image on either side decides nothing, labels for another image size are not compared, and of
-    hand-labelled copies of one photo the first counts.
+    By the bytes first; then, for images whose bytes are in neither, by path, file name, name
+    without ending and name before Roboflow's, each as written and then whatever the case. A name
+    that fits more than one image on either side decides nothing, labels for another image size are
+    not compared, and of hand-labelled copies of one photo the first counts.
     """
     known = list(records)
     usable = [record for record in known if record.usable]

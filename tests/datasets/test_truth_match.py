@@ -12,6 +12,7 @@ from autolabel.errors import AutolabelError
 from autolabel.evaluate.photos import find_evaluation_set
 from tests.measuring import ONTOLOGY, config, evaluate, image, objects, record, true, truth_of
 
+ROBOFLOW = "IMG-1_JPG.rf.0123456789abcdef0123456789abcdef.jpg"
 BOX = [10, 10, 20, 20]
 CAT = ("cat", 0.9, BOX)
 
@@ -30,6 +31,8 @@ CAT = ("cat", 0.9, BOX)
         (["a.jpg", "a.png"], ["a.bmp"], []),
         (["a.jpg"], ["x/a.bmp", "y/a.bmp"], []),
         (["b.jpg"], ["a.jpg"], []),
+        (["x/IMG 1.JPG", "IMG 2.JPG"], [ROBOFLOW], [("x/IMG 1.JPG", ROBOFLOW)]),
+        (["IMG 1.JPG", "y/IMG_1.JPG"], [ROBOFLOW], []),
     ],
 )
 def test_images_are_matched_by_name(uris: Any, names: Any, pairs: Any) -> None:
