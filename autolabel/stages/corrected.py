@@ -23,14 +23,9 @@ from autolabel.errors import InUseError
 from autolabel.ontology import Ontology
 from autolabel.ops.relabel import relabelled
 from autolabel.stages.history import ontology_of, renamings
-from autolabel.stages.table import CORRECTED, machine_layers
+from autolabel.stages.table import CORRECTED, CORRECTIONS, REFINED, machine_layers
 from autolabel.store import Layer, LayerUpdate, Manifest, Workspace, bound_to
 from autolabel.types import ACTIONS, DELETED, Objects
-
-CORRECTIONS = "corrections"
-"""Layer of people's labels alone."""
-REFINED = "refine_corrections"
-"""The same with the masks that a model made for their boxes."""
 
 _STAGE = "correct"
 _DECISIONS, _PEOPLE = "decisions", "people"  # keys in `origin`

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autolabel.config import EngineConfig, ImportConfig, IngestConfig
@@ -51,9 +51,8 @@ def import_labels(
     if not dry_run and not workspace.layer("images").exists:
         folders = dict.fromkeys(str(one.path.parent) for one in truth.records if one.path)
         ingest(workspace, IngestConfig(source=tuple(folders)), engine, report=report)
-    images = workspace.require("images").snapshot()
-    check_ready(workspace, images)
-    match = match_truth(images.records(), truth)
+    check_ready(workspace, workspace.require("images"))
+    match = match_truth(workspace.require("images").snapshot().records(), truth)
     if not match.pairs:
         why = match.unmatched[0]
         raise AutolabelError(
@@ -61,23 +60,17 @@ def import_labels(
             f"{why.name}: {why.reason}",
             hint=f"ingest them first: autolabel ingest PHOTOS --workspace {workspace.path}",
         )
-    shown: tuple[str | None, str | None] = (None, None)
-    before: dict[str, Objects] = {}
-    known = locked_names(workspace)
-    if any(workspace.layer(name).exists for name in label_layers()):
-        labels = chosen_labels(workspace, None)
-        shown, known = (labels.layer.name, labels.layer.fingerprint()), labels.ontology.names
-        wanted = {record.image_id for record, _ in match.pairs}
-        rows = (record for record in labels.layer.records() if record.image_id in wanted)
-        before = {record.image_id: record.objects.kept for record in rows}
-    classes = class_names(truth, known, config.class_map)
+    before = _labels_before(workspace, {record.image_id for record, _ in match.pairs})
+    classes = class_names(truth, before.names, config.class_map)
     summary = ImportSummary(
         str(path), unmatched=tuple(match.unmatched), new_classes=classes.new,
-        other_ids=classes.moved, left_out=dict(truth.skipped), against=shown[0], dry_run=dry_run,
+        other_ids=classes.moved, left_out=dict(truth.skipped), against=before.shown[0],
+        dry_run=dry_run,
     )  # fmt: skip
     at = now()
     decisions = [
-        replace(one, at=at) for one in decide(match.pairs, before, classes, config, summary, shown)
+        replace(one, at=at)
+        for one in decide(match.pairs, before.objects, classes, config, summary, before.shown)
     ]
     if not dry_run:
         with workspace.lock():
@@ -85,3 +78,32 @@ def import_labels(
             Decisions(workspace.path).add_import(decisions)
         refresh(workspace)
     return summary
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The labels that people's are compared with.
+
+    Attributes:
+        names: classes in the order of their ids.
+        objects: image id -> what is kept.
+        shown: name and fingerprint of their layer; None where there is none.
+    """
+
+    names: tuple[str, ...]
+    objects: dict[str, Objects] = field(default_factory=dict)
+    shown: tuple[str | None, str | None] = (None, None)
+
+
+def _labels_before(workspace: Workspace, wanted: set[str]) -> _Before:
+    """Return the labels of some images, by their ids.
+
+    Raises:
+        AutolabelError: the labels are unfinished or stale.
+    """
+    if not any(workspace.layer(name).exists for name in label_layers()):
+        return _Before(locked_names(workspace))
+    labels = chosen_labels(workspace, None)
+    rows = (record for record in labels.layer.records() if record.image_id in wanted)
+    objects = {record.image_id: record.objects.kept for record in rows}
+    return _Before(labels.ontology.names, objects, (labels.layer.name, labels.layer.fingerprint()))

@@ -15,7 +15,7 @@ from autolabel.models.base import Segmented, Segmenter
 from autolabel.ontology import Ontology
 from autolabel.ops import masks
 from autolabel.ops.arrays import Bools, Pixels
-from autolabel.stages.corrected import CORRECTIONS, REFINED, refresh
+from autolabel.stages.corrected import refresh
 from autolabel.stages.running import (
     Reporter,
     StageResult,
@@ -27,7 +27,7 @@ from autolabel.stages.running import (
     run_over,
     silent,
 )
-from autolabel.stages.table import STAGES
+from autolabel.stages.table import CORRECTIONS, REFINED, STAGES
 from autolabel.store import Layer, Workspace
 from autolabel.types import Objects, Record
 

@@ -14,7 +14,7 @@ from autolabel.engine.base import Progress, Stage, Task
 from autolabel.engine.journal import clear
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.stages.history import finishing, ontology_of
-from autolabel.stages.table import StageEntry, label_layers
+from autolabel.stages.table import PEOPLE, StageEntry, label_layers
 from autolabel.stages.unread import Unread, check_photos
 from autolabel.store import Layer, LayerUpdate, Manifest, Workspace, bound_to
 
@@ -88,15 +88,24 @@ def source_of(entry: StageEntry, workspace: Workspace, name: str | None) -> Laye
 
     Raises:
         AutolabelError: there is none.
-        UsageError: it is the stage's own.
+        UsageError: it is the stage's own, was made from that, or holds people's labels.
     """
-    if name == entry.layer:
+    hint = f"use --from {' or '.join(entry.reads)}"
+    if name in PEOPLE:
         raise UsageError(
-            f"{name}/ cannot be made from itself", hint=f"use --from {' or '.join(entry.reads)}"
+            f"{name}/ holds people's labels, which are laid over those of {entry.layer}/ anyway",
+            hint=hint,
         )
-    if name or len(entry.reads) == 1:
-        return workspace.require(name or entry.reads[0])
-    return workspace.newest(entry.reads)
+    if name == entry.layer:
+        raise UsageError(f"{name}/ cannot be made from itself", hint=hint)
+    if name is None and len(entry.reads) > 1:
+        return workspace.newest(entry.reads)
+    layer = workspace.require(name or entry.reads[0])
+    if entry.layer in [one.name for one in workspace.ancestry(layer)]:
+        raise UsageError(
+            f"{layer.name}/ was made from {entry.layer}/, which cannot be made from it", hint=hint
+        )
+    return layer
 
 
 def locate(entry: StageEntry, config: Config) -> dict[str, registry.Located]:

@@ -224,8 +224,9 @@ STAGES: PluginTable[StageEntry] = PluginTable(
 """Stage -> what it is, in the order in which a pipeline runs them."""
 
 
-CORRECTED = "corrected"
-"""Layer of the machine's labels with people's over them; see `autolabel.stages.corrected`."""
+CORRECTIONS, REFINED, CORRECTED = PEOPLE = "corrections", "refine_corrections", "corrected"
+"""Layers of what people said: their labels alone, the same with masks for the boxes that they drew,
+and the machine's labels with people's over them; see `autolabel.stages.corrected`."""
 
 
 def machine_layers() -> tuple[str, ...]:

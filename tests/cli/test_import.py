@@ -299,3 +299,27 @@ def test_people_s_labels_follow_a_class_that_is_renamed_merged_or_dropped(
     data = exported(run, home, tmp_path / "renamed")
     assert [c["name"] for c in data["categories"]] == ["RBC", "white blood cell"]
     assert run("import", file, "-w", home, "--class-map", "red blood cell=RBC").status == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("filter", "filter/ was made from refine/"),
+        ("corrected", "corrected/ holds people's labels"),
+        ("refine_corrections", "refine_corrections/ holds people's labels"),
+    ],
+)
+def test_a_stage_does_not_work_on_what_was_made_from_its_own_layer(
+    run: Run, home: Path, tmp_path: Path, segmenter: Path, source: str, said: str
+) -> None:
+    refine = ["refine", home, "--model", segmenter]
+    assert run(*refine).status == 0
+    assert run("filter", home, "--min-side", "3").status == 0
+    file = edited(run, home, tmp_path / "back.json", four_changes)
+    assert run("import", file, "-w", home).status == 0
+    before = [len(one) for one in labels(home)]
+    done = run(*refine, "--from", source, "--overwrite")
+    assert done.status == 2
+    assert said in done.err
+    assert [len(one) for one in labels(home)] == before
+    assert run("status", home).status == 0

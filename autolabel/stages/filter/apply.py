@@ -83,8 +83,7 @@ class RuleSet:
             return objects
         sure = found.probability >= self.config.probe_sure
         known = np.array([name in found.classes for name in found.name], bool)
-        free = alive & ~objects.locked
-        return replace(objects, label=np.where(free & sure & known, found.name, objects.label))
+        return replace(objects, label=np.where(sure & known & alive, found.name, objects.label))
 
     def _rejected(self, record: Record, alive: Bools, evidence: dict[Evidence, Any]) -> Objects:
         """Return the labels after every rule; each sees what the rules before it left."""
@@ -94,7 +93,6 @@ class RuleSet:
             if rule.needs is not None and rule.needs not in evidence:
                 continue
             bad, figures = rule.reject(RuleInput(record, alive, self.config, evidence), option)
-            bad = bad & ~objects.locked  # people's word stands
             for i in np.flatnonzero(bad & alive).tolist():
                 reason[i] = f"{name}: {figures[i]}"
             alive = alive & ~bad

@@ -63,9 +63,7 @@ class Filter:
     def _judged(self, record: Record) -> Record:
         record = replace(self.rules.apply(record), vectors=None)
         place = self.capped.get(record.image_id)
-        if place is None or record.objects.locked.any():
-            return record
-        return _beyond(record, place, self.config.max_per_group)
+        return record if place is None else _beyond(record, place, self.config.max_per_group)
 
 
 def _beyond(record: Record, place: int, most: int) -> Record:
