@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -47,6 +48,7 @@ class Page:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self.buffer:
+            assert select.select([self.into], [], [], SECONDS)[0], "the browser does not answer"
             read = os.read(self.into, 1 << 20)
             assert read, "the browser has ended"
             self.buffer += read

@@ -21,6 +21,14 @@ const state = {
 };
 const view = new View($("stage"), $("frame"), () => state.mode === "look" && canAdjust() && begin("edit"));
 const current = () => state.items[0];
+
+// What is shown, in the page itself, for who watches it: no key counts before `ready`.
+function mode(name, shown) {
+  state.mode = name;
+  if (shown) document.body.dataset.shown = shown;
+  if (name === "wait") delete document.body.dataset.ready;
+  else document.body.dataset.ready = name;
+}
 const isImage = () => current() && current().kind === "image";
 const canAdjust = () => current() && !isImage();
 const toneOf = (label) => {
@@ -70,7 +78,7 @@ function panels(name) {
 
 async function show({ quiet = false } = {}) {
   const item = current();
-  state.mode = "wait";
+  mode("wait");
   if (!item) return end();
   panels("look");
   state.whole = state.whole && Boolean(item.xyxy);
@@ -78,10 +86,9 @@ async function show({ quiet = false } = {}) {
   const fine = await view.show(item, state.whole, toneOf);
   if (current() !== item) return undefined;
   $("ask").textContent = fine ? question(item) : "This photo cannot be read: skip it.";
-  state.mode = fine ? "look" : "unseen";
+  mode(fine ? "look" : "unseen", item.key);
   state.since = performance.now();
   tools();
-  document.body.dataset.shown = item.key;
   if (!quiet) say(spoken(item));
   return undefined;
 }
@@ -147,11 +154,10 @@ function tools() {
 
 function end(data) {
   panels("end");
-  state.mode = "end";
+  mode("end", "end");
   const { done, skipped, total } = state.session;
   $("summary").textContent = `${done} of ${total} answered${skipped ? `, ${skipped} skipped` : ""}.`;
   if (data && data.result) $("result").replaceChildren(...data.result.map((line) => make("li", line)));
-  document.body.dataset.shown = "end";
   say(`Nothing is left. ${$("summary").textContent}`);
   $("main").focus();
 }
@@ -159,7 +165,7 @@ function end(data) {
 // Fetch what comes; what is shown stays first.
 async function refill() {
   const data = await get("/api/next", { tab });
-  const shown = state.mode === "wait" ? null : current();
+  const shown = current();
   const rest = data.items.filter((one) => !state.gone.has(one.key) && (!shown || one.key !== shown.key));
   state.items = shown ? [shown, ...rest] : rest;
   progress(data);
@@ -174,7 +180,7 @@ async function advance() {
     refill();
     return;
   }
-  state.mode = "wait";
+  mode("wait");
   const data = await refill();
   if (current()) await show();
   else end(data);
@@ -203,7 +209,7 @@ async function answer(item, action, more = {}) {
 // Say something of what is shown, and go on once it is on disk.
 async function judge(action, more) {
   const item = current(), before = state.mode;
-  state.mode = "wait";
+  mode("wait");
   const result = await answer(item, action, more);
   if (result.decision || result.status === 409) {
     if (result.status === 409) toast(`${described(result.said)}. Your answer was not taken.`);
@@ -212,14 +218,14 @@ async function judge(action, more) {
     await advance();
     return;
   }
-  state.mode = before;
+  mode(before);
   toast(`Not saved: ${result.error}`);
 }
 
 // Say something beside what is asked, and stay.
 async function note(action, more, told) {
   const item = current();
-  state.mode = "wait";
+  mode("wait");
   const result = await answer(item, action, more);
   if (!result.decision) toast(`Not saved: ${result.error}`);
   else toast(told);
@@ -237,7 +243,7 @@ async function undo() {
   if (!ids) return toast("There is nothing to undo here.");
   sessionStorage.setItem("undo", JSON.stringify(state.undo));
   const shown = current();
-  state.mode = "wait";
+  mode("wait");
   const back = [];
   for (const undoes of ids) {
     const result = await post("/api/undo", { id: newId(), undoes, who: person() });
@@ -254,11 +260,11 @@ async function undo() {
 
 // -- boxes ----------------------------------------------------------------------------------
 
-function begin(mode) {
-  state.mode = mode;
+function begin(how) {
+  mode(how);
   const { classes } = state.session;
   state.label = current().label || state.label || classes[0] || "";
-  view.begin(mode);
+  view.begin(how);
   view.paint(toneOf(state.label));
   tools();
   say($("mode").textContent);
@@ -291,7 +297,7 @@ function choose(label) {
 // -- twelve at once -------------------------------------------------------------------------
 
 async function openGrid(label) {
-  state.mode = "wait";
+  mode("wait");
   const data = await get("/api/grid", { tab, label });
   const items = (data.items || []).filter((one) => !state.gone.has(one.key));
   if (!items.length) {
@@ -306,8 +312,7 @@ async function openGrid(label) {
   $("grid-name").className = `c${toneOf(label)}`;
   $("cells").replaceChildren(...state.cells.map(cell));
   await Promise.all([...$("cells").querySelectorAll("img")].map((image) => image.decode().catch(() => {})));
-  state.mode = "grid";
-  document.body.dataset.shown = `grid ${items[0].key}`;
+  mode("grid", `grid ${items[0].key}`);
   $("cells").firstChild.focus();
   say(`${items.length} of class ${label}. Mark those that do not belong with x.`);
   return undefined;
@@ -343,7 +348,7 @@ function mark(i, change) {
 }
 
 async function saveGrid() {
-  state.mode = "wait";
+  mode("wait");
   const ids = [], spent = seconds() / state.cells.length;
   let refused = 0;
   for (const { item, odd, label } of state.cells) {
@@ -362,7 +367,7 @@ async function saveGrid() {
 
 async function advanceFromGrid() {
   state.items = state.items.filter((one) => !state.gone.has(one.key));
-  state.mode = "wait";
+  mode("wait");
   const data = state.items.length ? null : await refill();
   if (current()) await show();
   else end(data);
