@@ -8,6 +8,7 @@ from functools import partial
 
 from autolabel import registry
 from autolabel.config import EngineConfig, PipelineConfig, RelabelConfig, class_changes
+from autolabel.config.classes import ClassChanges
 from autolabel.errors import UsageError
 from autolabel.ontology import Ontology
 from autolabel.ops.relabel import relabelled
@@ -79,7 +80,7 @@ def relabel(
     with workspace.lock():
         source = source_of(entry, workspace, from_layer)
         classes = classes_of(workspace, source)
-        changes = class_changes(config, classes.names)
+        changes = _changes(config, classes)
         check_ready(workspace, source)
         manifest = binding(entry, config, {})
         origin = {"ontology": changes.of(classes).to_mapping(), BEFORE: list(classes.names)}
@@ -98,7 +99,24 @@ def check(config: RelabelConfig, pipeline: PipelineConfig) -> None:
     """
     _refuse_nothing(config)
     known = pipeline.detect.resolve_ontology().with_ids(locked_names(Workspace(pipeline.workspace)))
-    class_changes(config, known.names)
+    _changes(config, known)
+
+
+def _changes(config: RelabelConfig, classes: Ontology) -> ClassChanges:
+    """Return what the options make of classes; a name means one class, before and after.
+
+    People name classes before and after their labels are laid over this layer, and what they mean
+    must not depend on when they said it.
+    """
+    changes = class_changes(config, classes.names)
+    for old, new in changes.new.items():
+        if new is not None and changes.new.get(new, new) != new:
+            raise UsageError(
+                f"{old!r} cannot be called {new!r}, which another class is called before",
+                hint="choose a name of its own, or rename them as they leave: autolabel export "
+                f'--rename "{old}={new}" …',
+            )
+    return changes
 
 
 def _refuse_nothing(config: RelabelConfig) -> None:

@@ -150,6 +150,14 @@ def test_relabelled_labels_are_what_is_exported_next(
     again = run("relabel", home, "--rename", "cta=x", "--overwrite")
     assert "did you mean 'cat'?" in again.err
     assert run("relabel", home).status == 2
+    # a name that means another class afterwards would make people's labels mean either
+    for odd in (
+        ("--rename", "cat=dog", "--rename", "dog=cat"),
+        ("--rename", "dog=cat", "--drop", "cat"),
+    ):
+        done = run("relabel", home, *odd, "--overwrite")
+        assert "which another class is called before" in done.err
+        assert run("export", home, "--from", "detect", "--out", tmp_path / "c", *odd).status == 0
 
 
 def test_relabelled_labels_are_measured_by_their_new_names(
