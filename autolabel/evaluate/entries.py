@@ -156,7 +156,10 @@ def _predicted(
     if home.path == request.workspace.path:
         records = home.require("images").records()
         wanted = {record.image_id for record, _ in match_truth(records, truth).pairs}
-    return predict(home, student, ontology_of(labels), wanted, request.engine, request.report)
+    renamed = [changes.new for _, changes in renamings(labels, ())]
+    return predict(
+        home, student, ontology_of(labels), wanted, request.engine, request.report, renamed
+    )
 
 
 def _needs_replay(

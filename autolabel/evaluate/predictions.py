@@ -12,6 +12,7 @@ from autolabel.config import EngineConfig
 from autolabel.errors import AutolabelError
 from autolabel.evaluate.students import TrainedStudent
 from autolabel.ontology import Ontology
+from autolabel.ops.relabel import relabelled
 from autolabel.stages.running import Reporter, derive, existing_root
 from autolabel.store import STUDENT, Layer, Manifest, Workspace
 from autolabel.types import Objects, Record
@@ -19,6 +20,7 @@ from autolabel.types import Objects, Record
 if TYPE_CHECKING:
     from autolabel.train.base import Student
 
+Renamed = Sequence[Mapping[str, str | None]]
 MIN_SCORE = 0.001
 MAX_OBJECTS = 300
 """What a student finds is kept down to this score and up to so many objects an image, for AP."""
@@ -58,6 +60,8 @@ class Predict:
         ontology: the classes.
         photos: `image_id` of the images to look at; None for every usable one.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        renamed: what became of classes since the student may have learned them, the first first:
+            old name -> new name, or None.
     """
 
     def __init__(
@@ -66,9 +70,13 @@ class Predict:
         ontology: Ontology,
         photos: Collection[str] | None,
         device: str,
+        renamed: Renamed = (),
     ) -> None:
         self.student = load_trained(student, device)
-        self.names = match_names(self.student.names, ontology, f"student {student.name}")
+        self.renamed = renamed
+        known = [_new_name(name, renamed) for name in self.student.names]
+        called = [name for name in dict.fromkeys(known) if name is not None]
+        self.names = match_names(called, ontology, f"student {student.name}")
         self.photos = photos
 
     def wants(self, record: Record) -> bool:
@@ -84,6 +92,8 @@ class Predict:
         found = self.student.predict(
             [record.image() for record in batch], min_score=MIN_SCORE, max_objects=MAX_OBJECTS
         )
+        for new in self.renamed:
+            found = [relabelled(objects, new).kept for objects in found]
         return [
             replace(record, objects=_renamed(objects, self.names))
             for record, objects in zip(batch, found, strict=True)
@@ -96,6 +106,16 @@ def load_trained(student: TrainedStudent, device: str) -> Student:
 
     loaded: Student = load_student(student.weights, device)
     return loaded
+
+
+def _new_name(name: str, renamed: Renamed) -> str | None:
+    """Return what a class is called now; None where it was dropped."""
+    for new in renamed:
+        called = new.get(name, name)
+        if called is None:
+            return None
+        name = called
+    return name
 
 
 def _renamed(objects: Objects, names: Mapping[str, str]) -> Objects:
@@ -112,6 +132,7 @@ def predict(
     photos: Collection[str] | None,
     engine: EngineConfig,
     report: Reporter,
+    renamed: Renamed = (),
 ) -> Layer:
     """Make the layer `student/NAME` of a workspace, or bring it up to date.
 
@@ -126,12 +147,13 @@ def predict(
             "min_score": MIN_SCORE,
             "max_objects": MAX_OBJECTS,
             "photos": ids and hashlib.sha256(ids.encode()).hexdigest(),
+            **({"renamed": [dict(new) for new in renamed]} if renamed else {}),
         },
         model={"name": student.name, "revision": student.revision},
         origin={"weights": str(student.weights.resolve())},
     )
     root = existing_root(home)
-    make = partial(Predict, student, ontology, photos, engine.device)
+    make = partial(Predict, student, ontology, photos, engine.device, renamed)
     # One small model and few photos: an engine for many machines would only start up.
     local = engine.model_copy(update={"engine": "local"})
     with home.lock():

@@ -178,6 +178,26 @@ def test_names_of_classes_are_matched_whatever_their_case(
     assert "'cat', 'dog'" in done.err
 
 
+def test_a_student_of_before_a_renaming_is_measured_by_the_new_names(
+    run: Run, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch)
+    scene.student("old", ["cat", 0.9, BOX], ["dog", 0.6, BOX], ["dog", 0.5, AWAY])
+    scene.student("new", ["pet", 0.9, BOX], names=("pet",))
+    assert run("relabel", scene.home, "--merge", "cat,dog=pet").status == 0
+    write_truth(scene.truth, scene.held, {"pet": BOX})
+    rows = rows_of(measured(run, scene))
+    assert {"detect", "relabel", "old", "new"} == set(rows)
+    old, new = (rows[name]["classes"]["pet"] for name in ("old", "new"))
+    assert (old["tp"], old["fp"], old["fn"]) == (4, 4, 0), "one box of two classes counts once"
+    assert (new["tp"], new["fp"], new["fn"]) == (4, 0, 0)
+    assert rows["detect"]["classes"]["pet"]["predicted"] > 0
+    assert run("relabel", scene.home, "--drop", "dog", "--overwrite").status == 0
+    write_truth(scene.truth, scene.held, {"cat": BOX})
+    old = rows_of(measured(run, scene, "--student", "old"))["old"]["classes"]["cat"]
+    assert (old["tp"], old["fp"]) == (4, 0)
+
+
 def test_what_is_empty_or_missing_still_makes_sense(
     run: Run, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
