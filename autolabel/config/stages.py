@@ -238,6 +238,11 @@ class ExportConfig(Config):
         description="Only so many images: those where a look helps most, as `review` orders them; "
         "0 is all.",
     )
+    polygons: bool = Field(
+        False,
+        description="Masks as polygons: in COCO as with --coco-masks polygon, in Label Studio "
+        "with seams between parts and holes.",
+    )
     val_share: float = Field(
         0.0, ge=0, lt=1, description="Share of the images that goes to the val split."
     )
@@ -260,6 +265,13 @@ class ExportConfig(Config):
     @classmethod
     def _of_coco(cls, value: str, info: ValidationInfo) -> str:
         if value != "rle" and info.data.get("format") != "coco":
+            raise ValueError(f"the format is {info.data.get('format')}")
+        return value
+
+    @field_validator("polygons")
+    @classmethod
+    def _of_pixels(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("format") not in ("coco", "label-studio"):
             raise ValueError(f"the format is {info.data.get('format')}")
         return value
 

@@ -62,7 +62,8 @@ def export(
     _check_classes(workspace, layer, ontology)
     labels = RelabelledLayer(layer, changes.new) if changes else layer
     task = choose_task(labels, config.task, masks=writer.carries.masks)
-    options = WriteOptions(changes.names, task.masks, config.coco_masks == "polygon")
+    polygons = config.polygons or config.coco_masks == "polygon"
+    options = WriteOptions(changes.names, task.masks, polygons)
     plan = plan_export(labels, workspace.source_root, config, only)
     place, check = dataset_files(out), partial(check_free, out, writer.items, config.format)
     try:

@@ -146,7 +146,10 @@ def _image(
         objects = to_objects(task.regions, (image.width, image.height), task.person, skipped)
     except AutolabelError as e:
         raise AutolabelError(f"task {number}: {e.message}", hint=e.hint) from None
-    return replace(image, name=name, objects=objects, ignore=box_areas(objects.xyxy) == 0)
+    # What lies in a turned view is not read, and so it does not count as deleted either.
+    read = not any(region.rotated for region in task.regions)
+    ignore = box_areas(objects.xyxy) == 0
+    return replace(image, name=name, objects=objects, ignore=ignore, looked_at=read)
 
 
 _CARRIES = base.Carries(masks=True, holes=True, scores=True)

@@ -78,6 +78,9 @@ def test_the_command_says_the_task_and_what_is_lost(masked: Fixture, run: Run) -
     wrong = run(*command, "--coco-masks", "polygon")
     assert wrong.status == 2
     assert "--coco-masks cannot be polygon: the format is yolo" in wrong.err
+    wrong = run(*command, "--polygons")
+    assert wrong.status == 2
+    assert "the format is yolo" in wrong.err
 
 
 def test_what_is_not_usable_is_counted(made: Fixture) -> None:

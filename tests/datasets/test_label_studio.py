@@ -30,7 +30,7 @@ from autolabel.ops.masks import areas, boxes, decode, encode, iou
 from autolabel.testing.dataset_format import CLASSES
 from autolabel.types import Correction, Objects, Record
 from tests.conftest import make_photos
-from tests.datasets.conftest import Fixture
+from tests.datasets.conftest import HEIGHT, WIDTH, Fixture, ring_and_disc
 
 NUMBERS = itertools.count()
 SIZE = {"original_width": 200, "original_height": 100, "image_rotation": 0}
@@ -132,6 +132,14 @@ def test_masks_are_brush_masks_or_polygons(masked: Fixture) -> None:
             assert config.controls[r["type"]].name == r["from_name"]
             assert r["value"][r["type"]][0] in config.labels
     assert tasks[0]["data"]["image"] == "/data/local-files/?d=images/train/0000.png"
+
+
+def test_masks_are_polygons_if_asked(masked: Fixture) -> None:
+    done = masked.export("label-studio", polygons=True)
+    assert "holes" not in done.lost
+    (first, *_) = read_ground_truth(masked.out).records
+    for mask, back in zip(ring_and_disc(), first.objects.mask, strict=False):
+        assert iou(encode(mask[None]), [back], HEIGHT, WIDTH)[0, 0] > 0.9
 
 
 @settings(max_examples=30, deadline=None)
@@ -325,6 +333,15 @@ def test_what_is_no_object_is_counted(tmp_path: Path) -> None:
         "regions of a turned view": 1,
         "further labels of a region": 1,
     }
+
+
+def test_an_image_in_a_turned_view_is_not_taken_for_emptied(tmp_path: Path) -> None:
+    truth = read(
+        tmp_path,
+        task(annotation(box(image_rotation=90)), image="a.jpg"),
+        task(annotation(box()), image="b.jpg"),
+    )
+    assert [image.looked_at for image in truth.records] == [False, True]
 
 
 # -- hostile -----------------------------------------------------------------------------------
