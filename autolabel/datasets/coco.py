@@ -14,7 +14,17 @@ from typing import Any
 
 from autolabel.datasets import base
 from autolabel.datasets.coco_json import dump, from_coco, to_coco
-from autolabel.datasets.files import absolute, blamed_on, chunks, ends, located, read_json, visible
+from autolabel.datasets.files import (
+    absolute,
+    blamed_on,
+    chunks,
+    ends,
+    first_file,
+    located,
+    read_image,
+    read_json,
+    visible,
+)
 from autolabel.datasets.one_set import merged, one_set
 from autolabel.errors import AutolabelError
 from autolabel.reading import LARGEST_JSON
@@ -116,13 +126,24 @@ def _read_results(file: Path, skipped: Counter[str]) -> base.Labels:
 
 
 def _labels(file: Path, data: Any, skipped: Counter[str]) -> base.Labels:
-    names, images = blamed_on(file, lambda: from_coco(data, skipped))
     here = absolute(file).parent
     root = here.parent if here.name == "annotations" else here
     split = file.stem.removeprefix("instances_")
     below = (*_IMAGE_FOLDERS, f"images/{split}", split, f"{split}/images")
     folders = [here, *(root / name for name in below)]
+    _add_sizes(data, folders)
+    names, images = blamed_on(file, lambda: from_coco(data, skipped))
     return names, [located(image, image.file_name, folders) for image in images]
+
+
+def _add_sizes(data: Any, folders: Sequence[Path]) -> None:
+    """Write into the entries of images without a size what the images themselves have."""
+    images = data.get("images") if isinstance(data, dict) else None
+    for image in images if isinstance(images, list) else ():
+        if isinstance(image, dict) and not (image.get("width") and image.get("height")):
+            path = first_file(str(image.get("file_name", "")), folders)
+            if path is not None:
+                _, image["width"], image["height"] = read_image(path)
 
 
 _CARRIES = base.Carries(masks=True, holes=True, scores=True)

@@ -27,15 +27,20 @@ def located(
     endings: Sequence[str] = ("",),
 ) -> GroundTruthImage:
     """Return the image of that name in the first folder that has it."""
-    inner = inner_path(name)
-    spellings = [] if inner is None else [inner, PurePosixPath(str(inner).replace("\\", "/"))]
-    tried = (f / f"{s}{end}" for f in folders for s in spellings for end in endings)
-    path = next((p for p in tried if is_file(p)), None)
+    path = first_file(name, folders, endings)
     width, height, image_id = labelled.width, labelled.height, None
     if path is not None:
         data, *size = read_image(path, size_wh=(width, height))
         image_id, (width, height) = content_id(data), size
     return GroundTruthImage(name, path, image_id, width, height, labelled.objects, labelled.ignore)
+
+
+def first_file(name: str, folders: Sequence[Path], endings: Sequence[str] = ("",)) -> Path | None:
+    """Return the file of that name in the first folder that has it, never outside of them."""
+    inner = inner_path(name)
+    spellings = [] if inner is None else [inner, PurePosixPath(str(inner).replace("\\", "/"))]
+    tried = (f / f"{s}{end}" for f in folders for s in spellings for end in endings)
+    return next((p for p in tried if is_file(p)), None)
 
 
 def is_file(path: Path) -> bool:

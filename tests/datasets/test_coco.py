@@ -12,6 +12,7 @@ import pytest
 from autolabel.datasets.coco import find
 from autolabel.datasets.ground_truth import read_ground_truth, read_hand_labels
 from autolabel.errors import AutolabelError
+from autolabel.ops.masks import areas
 from autolabel.reading import LARGEST_JSON
 from tests.datasets.test_ground_truth import coco_of, photo, put
 
@@ -82,6 +83,21 @@ def test_a_heading_that_a_label_has_is_a_class(tmp_path: Path) -> None:
     photo(tmp_path / "0.png")
     put(tmp_path / "all.json", data)
     assert read_ground_truth(tmp_path).names == ("pets", "a")
+
+
+def test_masks_in_images_without_a_size_are_of_the_size_that_they_have(tmp_path: Path) -> None:
+    data = coco_of("0.png", "gone.png")
+    for image in data["images"]:
+        del image["width"]
+    for one in data["annotations"]:
+        one["segmentation"] = [[24, 16, 72, 16, 72, 48, 24, 48]]
+    photo(tmp_path / "0.png")
+    put(tmp_path / "all.json", data)
+    truth = read_ground_truth(tmp_path)
+    seen, gone = truth.records
+    assert areas([seen.objects.mask[0]], 64, 96).tolist() == [48 * 32]
+    assert gone.objects.mask[0] is None
+    assert truth.skipped == {"masks in images without width and height": 1}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

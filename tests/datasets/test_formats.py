@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -31,7 +32,7 @@ from autolabel.datasets.base import (
 from autolabel.datasets.formats import FORMATS, written
 from autolabel.errors import AutolabelError
 from autolabel.ops.masks import boxes, encode
-from autolabel.testing import ContractError, check_format, check_round_trip
+from autolabel.testing import ContractError, check_format, check_round_trip, dataset_format
 from autolabel.testing.dataset_format import CLASSES, FORMAT_CHECKS
 from autolabel.types import Objects, Record
 from tests.conftest import Run, make_photos
@@ -94,6 +95,46 @@ def test_what_is_written_is_read_back(name: str, data: st.DataObject) -> None:
     masks = one.writer.carries.masks and data.draw(st.booleans())
     given_images = data.draw(st.lists(images(masks), min_size=1, max_size=4))
     check_round_trip(one, given_images, masks=masks)
+
+
+PIECES = [b"", b"nan", b"-1", b"1e999", b"9" * 20, b'"', b",", b"\n", b"[", b"]", b"{", b"}",
+          b"<x>", b"</", b"null", b"\xff", b"\x00", b":", b" ", b"'"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list[str]]]:
+    """A dataset in each format, and the files of it that are not images."""
+    made = {}
+    for name in BOTH_WAYS:
+        one, folder = FORMATS[name], tmp_path_factory.mktemp(name)
+        assert one.writer is not None
+        options = WriteOptions(CLASSES, one.writer.carries.masks)
+        images = dataset_format.odd_images()[1:4]
+        splits = dataset_format._in_splits(images, one.writer)
+        made[name] = folder, dataset_format._write(one.writer, folder, splits, options).files
+    return made
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_spoilt_file_is_read_or_is_one_error(
+    name: str, data: st.DataObject, datasets: dict[str, tuple[Path, list[str]]]
+) -> None:
+    folder, files = datasets[name]
+    file = folder / data.draw(st.sampled_from(files))
+    whole = file.read_bytes()
+    spoilt = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(spoilt)))
+        spoilt[at : at + data.draw(st.integers(0, 12))] = data.draw(st.sampled_from(PIECES))
+    try:
+        file.write_bytes(spoilt)
+        for named in (folder, file):
+            with contextlib.suppress(AutolabelError):
+                ground_truth.read_ground_truth(named)
+    finally:
+        file.write_bytes(whole)
 
 
 @pytest.mark.parametrize("name", BOTH_WAYS)
