@@ -151,7 +151,7 @@ def test_classes_are_relabelled_by_a_file(
         ("export.0.drop=cat", "drop names 'cat', which is not a class"),
         ("relabel.rename={}", "relabel is told to change no class"),
     ):
-        done = run("run", file, *(f"--set={text}" for text in (*named, wrong)))
+        done = run("run", file, "--dry-run", *(f"--set={text}" for text in (*named, wrong)))
         assert done.status == 2
         assert said in done.err
 

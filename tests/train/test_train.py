@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from autolabel.config import RelabelConfig
 from autolabel.engine.base import Progress
 from autolabel.errors import AutolabelError
-from autolabel.store import Layer, Workspace
+from autolabel.pipeline.products import train_student
+from autolabel.stages.table import STAGES
+from autolabel.store import Layer, Workspace, lock_names
 from autolabel.train import TrainResult, load_student, train
 from autolabel.types import Objects, Record
 from tests.conftest import Run
@@ -58,6 +61,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> tuple[Any, 
     root = tmp_path_factory.mktemp("trained")
     made = labelled(root / "ws", draw_photos(root / "photos", 8))
     return made, learn(made, tiny)
+
+
+def test_relabelled_labels_are_learned_by_their_new_names(tmp_path: Path, tiny: Path) -> None:
+    workspace, _ = labelled(tmp_path / "ws", draw_photos(tmp_path / "photos", 6))
+    with workspace.lock():
+        lock_names(workspace, ["circle"])
+    config = RelabelConfig(rename={"square": "box"}, drop=("bar",))
+    STAGES["relabel"].run(workspace, config, CPU)
+    done, labels = train_student(workspace, recipe(tiny, epochs=1), CPU)
+    assert labels.layer.name == "relabel"
+    assert run_json(done)["classes"] == ["box", "circle"]
+    assert load_student(done.folder, "cpu").names == ("box", "circle")
+    assert (done.objects, done.unlearned) == (4, ("circle",))
 
 
 def test_what_it_leaves(trained: tuple[Any, TrainResult]) -> None:
