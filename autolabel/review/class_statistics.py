@@ -1,33 +1,25 @@
-"""What is usual in a class: how many labels it has, and which values of evidence they have."""
+"""What is usual in a class: how many labels it has, and which scores they have."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
 from autolabel.types import Record
 
 _MOST = 20_000
-"""Values of one kind of evidence that are held of a class."""
-_MAD_TO_SIGMA = 1.4826
-"""Standard deviation of normally distributed values over their median absolute deviation."""
+"""Scores that are held of a class."""
 
 
 @dataclass(frozen=True)
 class Usual:
-    """The values that one kind of evidence has in one class.
-
-    Attributes:
-        median: of them.
-        spread: their standard deviation, as the median absolute deviation tells it.
-        low, high: their 2nd and 98th percentile.
-    """
+    """The scores of one class: their median, and their 2nd and 98th percentile."""
 
     median: float
-    spread: float
     low: float
     high: float
 
@@ -38,52 +30,46 @@ class ClassStatistics:
 
     Attributes:
         kept: class -> how many kept labels it has.
-        usual: class and name of evidence -> its values among the kept labels; ``score`` is the
-            label's own.
+        scores: class -> the scores of its kept labels.
     """
 
     kept: Counter[str]
-    usual: dict[tuple[str, str], Usual]
+    scores: dict[str, Usual]
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> ClassStatistics:
-        """Count the kept labels of usable images; of each class and evidence 20,000 values count.
+        """Count the kept labels of usable images; of each class some 20,000 scores count.
 
         Those are spread evenly over the records, so that memory is bounded and the same records
         give the same figures.
         """
         kept: Counter[str] = Counter()
-        values: dict[tuple[str, str], _Sample] = {}
+        samples: dict[str, _Sample] = defaultdict(_Sample)
         for record in records:
-            if not record.usable:
-                continue
-            objects = record.objects.kept
-            kept.update(objects.label)
-            for label, score, scores in zip(
-                objects.label, objects.score.tolist(), objects.scores, strict=True
-            ):
-                for name, value in {**scores, "score": score}.items():
-                    values.setdefault((label, name), _Sample()).add(value)
-        return cls(kept, {key: one.usual() for key, one in values.items()})
+            if record.usable:
+                objects = record.objects
+                labels = objects.label[objects.keep].tolist()
+                kept.update(labels)
+                for label, score in zip(labels, objects.score[objects.keep].tolist(), strict=True):
+                    samples[label].add(score)
+        return cls(kept, {label: one.usual() for label, one in samples.items()})
 
 
 class _Sample:
-    """Every k-th of the values that are added; k doubles whenever there are too many."""
+    """Every k-th of the scores that are added; k doubles whenever there are too many."""
 
     def __init__(self) -> None:
-        self.values: list[float] = []
+        self.scores: list[float] = []
         self.stride, self.seen = 1, 0
 
-    def add(self, value: float) -> None:
-        if self.seen % self.stride == 0 and np.isfinite(value):
-            self.values.append(value)
-            if len(self.values) > _MOST:
-                self.values, self.stride = self.values[::2], self.stride * 2
+    def add(self, score: float) -> None:
+        if self.seen % self.stride == 0:
+            self.scores.append(score)
+            if len(self.scores) > _MOST:
+                self.scores, self.stride = self.scores[::2], self.stride * 2
         self.seen += 1
 
     def usual(self) -> Usual:
-        values = np.asarray(self.values or [0.0])
-        median = float(np.median(values))
-        spread = _MAD_TO_SIGMA * float(np.median(np.abs(values - median)))
-        low, high = np.percentile(values, (2, 98))
-        return Usual(median, spread, float(low), float(high))
+        known = [score for score in self.scores if isfinite(score)]
+        low, median, high = np.percentile(known or [0.0], (2, 50, 98)).tolist()
+        return Usual(median, low, high)

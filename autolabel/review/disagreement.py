@@ -91,7 +91,7 @@ class ImageDoubts:
     def of_kept(self, index: int) -> list[Doubt]:
         """Return what there is against a kept label, the strongest first."""
         label, scores = str(self.objects.label[index]), self.objects.scores[index]
-        usual = self.statistics.usual.get((label, "score"))
+        usual = self.statistics.scores.get(label)
         found = [
             *_of_score(float(self.objects.score[index]), usual),
             *_of_embeddings(label, scores),
@@ -103,7 +103,7 @@ class ImageDoubts:
     def of_rejected(self, index: int) -> list[Doubt]:
         """Return what there is against a rejection; nothing where another box is the reason."""
         reason = str(self.objects.reason[index] or "")
-        usual = self.statistics.usual.get((str(self.objects.label[index]), "score"))
+        usual = self.statistics.scores.get(str(self.objects.label[index]))
         if not reason or reason.startswith(_PLACE_RULES) or usual is None:
             return []
         score = float(self.objects.score[index])

@@ -22,7 +22,7 @@ def has(page: Image.Image, colour: str, box: tuple[int, int, int, int]) -> bool:
 
 def test_both_sides_are_drawn_where_they_are(tmp_path: Path) -> None:
     before = several(one("cat", 0.9, 5), one("cat", 0.9, 30), one("cat", 0.9, 60))
-    after = several(one("cat", 0.9, 5), one("dog", 0.9, 30), one("owl", 0.9, 75))
+    after = several(one("owl", 0.9, 75), one("cat", 0.9, 5), one("dog", 0.9, 30))
     home = workspace(tmp_path, [before])
     other = write(home, home.layer("detect"), "filter", {}, [after])
     (found,) = diff_layers(home.layer("detect"), other).changed
