@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autolabel import __version__, store
 from autolabel.config import ReportConfig
+from autolabel.corrections.decisions import Decisions
 from autolabel.errors import UsageError
 from autolabel.metrics.result import RESULT
 from autolabel.ontology import Ontology
@@ -102,6 +103,7 @@ def _mark(workspace: Workspace, layer: Layer, config: ReportConfig) -> bytes:
         sha.update(state.layer.fingerprint().encode())
     root = workspace.source_root
     sha.update(f"{root} {root.is_dir()}".encode())
+    sha.update(Decisions(workspace.path).digest().encode())
     files = (RESULT, "pipeline.yaml")
     for path in (*(workspace.path / f for f in files), *workspace.path.glob("train/*/run.json")):
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autolabel.config import ReportConfig
+from autolabel.errors import AutolabelError
 from autolabel.metrics.result import RESULT, Evaluation
 from autolabel.ontology import Ontology
 from autolabel.report.layer_statistics import LayerStatistics, layer_statistics
@@ -16,6 +17,7 @@ from autolabel.report.pictures.image_budget import ImageBudget
 from autolabel.report.pictures.photo_reader import PhotoReader
 from autolabel.report.pictures.side_by_side import SideBySide, side_by_side
 from autolabel.report.results import Training, read_measured, read_trainings
+from autolabel.review.audit_result import AuditResult, last_audit
 from autolabel.stages.corrected import corrections_by_action
 from autolabel.stages.history import StageRun, stage_runs
 from autolabel.stages.table import CORRECTED
@@ -29,6 +31,7 @@ class ReportContext:
     Attributes:
         images: counts of the photos that were ingested.
         statistics: of the layer.
+        audit: what people said of a random sample, if they did.
         gone: uri -> what is wrong, of photos that could not be read.
         corrections: how many objects people drew, moved, relabelled, confirmed and deleted.
         left_out: pictures for which there was no room.
@@ -43,6 +46,7 @@ class ReportContext:
     runs: tuple[StageRun, ...]
     corrections: dict[str, int]
     measured: Evaluation | None
+    audit: AuditResult | None
     trainings: tuple[Training, ...]
     side_by_side: SideBySide
     gallery: Gallery
@@ -60,6 +64,11 @@ def read_context(
     trainings, broken = read_trainings(workspace.path / "train")
     notes = [f"{text}; it is not shown." for text in (damaged, *broken) if text]
     notes += outdated(workspace, layer, measured, trainings)
+    audit = None
+    try:
+        audit = last_audit(workspace, layer)
+    except AutolabelError as e:
+        notes.append(f"{e.message}: no audit is shown.")
     budget, gone = ImageBudget(), dict[str, str]()
     compared = SideBySide()
     if measured is not None and config.images:
@@ -76,6 +85,7 @@ def read_context(
         runs=tuple(stage_runs(workspace, layer)),
         corrections=corrections_by_action(workspace) if layer.name == CORRECTED else {},
         measured=measured,
+        audit=audit,
         trainings=tuple(trainings),
         side_by_side=compared,
         gallery=shown,

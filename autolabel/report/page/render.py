@@ -51,7 +51,7 @@ def render(context: ReportContext) -> str:
     measured = context.measured
     return environment.get_template("report.html").render(
         context=context,
-        tiles=tiles(context.statistics, measured),
+        tiles=tiles(context.statistics, measured, context.audit),
         about=ABOUT,
         compared=COMPARED,
         colours=[PALETTE[i % len(PALETTE)] for i in range(len(context.ontology.names))],

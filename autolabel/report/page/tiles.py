@@ -9,6 +9,7 @@ from autolabel.metrics.result import Evaluation, Interval
 from autolabel.report.layer_statistics import LayerStatistics
 from autolabel.report.page.numbers import percent, spread, two_digits
 from autolabel.report.results import LABELS, STUDENT, last_of
+from autolabel.review.audit_result import AuditResult
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,12 @@ class Tile:
     note: str = ""
 
 
-def tiles(statistics: LayerStatistics, measured: Evaluation | None) -> list[Tile]:
+def tiles(
+    statistics: LayerStatistics, measured: Evaluation | None, audit: AuditResult | None = None
+) -> list[Tile]:
     """Return the numbers that are known."""
-    return [*_labels(statistics), *(_figures(measured) if measured else ())]
+    judged = _judged(audit) if audit and not audit.stale else ()
+    return [*_labels(statistics), *judged, *(_figures(measured) if measured else ())]
 
 
 def _labels(statistics: LayerStatistics) -> Iterator[Tile]:
@@ -30,6 +34,13 @@ def _labels(statistics: LayerStatistics) -> Iterator[Tile]:
     empty = f"{statistics.empty:,} without a label"
     yield Tile(f"{statistics.usable:,}", "photos labelled", empty)
     yield Tile(f"{kept:,}", "labels kept", f"{lost:,} rejected")
+
+
+def _judged(audit: AuditResult) -> Iterator[Tile]:
+    """Yield what people said of a random sample."""
+    if audit.precision is not None:
+        interval = _percents(audit.precision_interval)
+        yield Tile(percent(audit.precision), "of labels right, judged blind", interval)
 
 
 def _figures(measured: Evaluation) -> Iterator[Tile]:
