@@ -50,7 +50,7 @@ def test_overrides_reach_any_value(pipeline: Path) -> None:
         ("workspace.x=1", "'workspace' holds a value", "--set workspace="),
         ("detect.model", "is not KEY=VALUE", "--set"),
         ("detect.prompt=[", "not valid YAML", "quotes"),
-        ("export.0.format=voc", "export.0.format cannot be voc", "Format"),
+        ("export.0.format=darknet", "export.0.format cannot be darknet", "Format"),
     ],
 )
 def test_a_wrong_override_says_what_is_right(
