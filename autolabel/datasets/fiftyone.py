@@ -33,6 +33,7 @@ FIELD = "autolabel"
 """The field that holds the objects of an image."""
 
 _VERSION = "1.0.0"
+_MORE_PX = 1e-6
 _METADATA, _SAMPLES = "metadata.json", "samples.json"
 _FIELDS = "fiftyone.core.fields"
 _EMBEDDED = "EmbeddedDocumentField"
@@ -79,8 +80,10 @@ def _detections(path: str, record: Record, options: base.WriteOptions) -> Iterat
         if options.masks and counts is not None:
             crop, top, left = crop_of(counts, record.height, record.width)
             if crop.size:
-                # FiftyOne stretches the mask over the box, so the box is the mask's own.
-                x1, y1, x2, y2 = left, top, left + crop.shape[1], top + crop.shape[0]
+                # FiftyOne stretches the mask over the box, so the box is the mask's own; the part
+                # of a pixel more is for its rounding, which is down.
+                x1, y1 = left + _MORE_PX, top + _MORE_PX
+                x2, y2 = x1 + crop.shape[1], y1 + crop.shape[0]
                 mask = {"mask": {"$binary": {"base64": packed(crop), "subType": "00"}}}
         sizes = [record.width, record.height] * 2
         box = np.array([x1, y1, x2 - x1, y2 - y1]) / sizes
@@ -91,7 +94,7 @@ def _detections(path: str, record: Record, options: base.WriteOptions) -> Iterat
             "attributes": {},
             "tags": [] if correction is None else [correction.action],
             "label": str(kept.label[i]),
-            "bounding_box": np.round(box, 9).tolist(),
+            "bounding_box": np.round(box, 12).tolist(),
             "confidence": float(str(kept.score[i])),  # 0.35, not 0.3499999940395355
             **mask,
         }
