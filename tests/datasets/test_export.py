@@ -161,3 +161,16 @@ def test_the_same_labels_give_the_same_bytes(made: Fixture) -> None:
     first, second = contents(made.root / "a"), contents(made.root / "b")
     del first[MARKER], second[MARKER]  # names the folder
     assert first == second
+
+
+@pytest.mark.parametrize("format_name", ["coco", "csv", "voc", "yolo"])
+def test_an_export_that_comes_back_as_it_went_changes_nothing(
+    masked: Fixture, run: Run, format_name: str
+) -> None:
+    masked.label()
+    ws, out = masked.workspace.path, masked.out
+    done = run("export", ws, "--format", format_name, "--out", out, "--val-share", 0.4)
+    assert done.status == 0, done.err
+    found = run("import", out, "-w", ws, "--dry-run", "--json").json()
+    assert (found["images"], found["unchanged"], found["decisions"]) == (5, 15, {})
+    assert (found["unmatched"], found["left_out"], found["not_looked_at"]) == ([], {}, 0)

@@ -35,7 +35,7 @@ from autolabel.ops.masks import boxes, encode
 from autolabel.testing import ContractError, check_format, check_round_trip, dataset_format
 from autolabel.testing.dataset_format import CLASSES, FORMAT_CHECKS
 from autolabel.types import Objects, Record
-from tests.conftest import Run, make_photos
+from tests.conftest import SAMPLE, Run, make_photos
 from tests.datasets.conftest import Fixture
 from tests.datasets.toy_format import TOY
 from tests.plugins import install, installed
@@ -144,6 +144,19 @@ def test_ten_thousand_objects_are_read_back(name: str) -> None:
     labels = [CLASSES[i % 8] for i in every]
     crowd = Objects.create(labels, every / 10_000, np.concatenate([low, low + 3.25], axis=1))
     check_round_trip(FORMATS[name], [Record("", "", 400, 400, objects=crowd)], masks=False)
+
+
+@pytest.mark.parametrize("name", BOTH_WAYS)
+def test_the_sample_is_read_back(name: str) -> None:
+    truth = ground_truth.read_ground_truth(SAMPLE / "blood_cells" / "validation")
+    to = dict(zip(truth.names, CLASSES, strict=False))
+    given_images = []
+    for one in truth.records:
+        labels = [to[label] for label in one.objects.label]
+        objects = Objects.create(labels, one.objects.score, one.objects.xyxy)
+        given_images.append(Record("", "", one.width, one.height, objects=objects))
+    assert sum(len(record.objects) for record in given_images) > 500
+    check_round_trip(FORMATS[name], given_images, masks=False)
 
 
 @pytest.mark.parametrize("name", ["coco", "csv"])
