@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from autolabel.cli import show
-from autolabel.cli.arguments import Given, Json, SourceRoot, example
+from autolabel.cli.arguments import AllowUnfinished, Given, Json, SourceRoot, example
 from autolabel.cli.commands_stages import app
 from autolabel.cli.options import expand
 from autolabel.cli.places import existing, move_source
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 @app.command(epilog=example("review ws --queue uncertain --limit 50"))
 @expand
 def review(
-    workspace: Given, source_root: SourceRoot = None, json: Json = False, *, config: ReviewConfig
+    workspace: Given,
+    source_root: SourceRoot = None,
+    allow_unfinished: AllowUnfinished = False,
+    json: Json = False,
+    *,
+    config: ReviewConfig,
 ) -> None:
     """Open a page on this machine to judge labels: one key accepts, rejects or corrects.
 
@@ -36,11 +41,12 @@ def review(
 
     home = existing(workspace)
     move_source(home, source_root)
+    if not json:
+        require_server()
+    at = prepare(home, config, show.message, allow_unfinished=allow_unfinished)
     if json:
-        show.data(prepare(home, config, show.message).as_json())
+        show.data(at.as_json())
         return
-    require_server()
-    at = prepare(home, config, show.message)
     if at.session.progress().left:
         with suppress(KeyboardInterrupt):  # the way to end it
             _serve(home, at, config)

@@ -43,18 +43,23 @@ class Review:
         return shown | ({"audit": result.as_json()} if result else {})
 
 
-def prepare(workspace: Workspace, config: ReviewConfig, say: Say = quiet) -> Review:
+def prepare(
+    workspace: Workspace, config: ReviewConfig, say: Say = quiet, *, allow_unfinished: bool = False
+) -> Review:
     """Choose labels and what is asked of them.
 
     Args:
         workspace: has labels.
         config: what is asked.
         say: called with a line for people.
+        allow_unfinished: whether labels that are unfinished or stale will do.
 
     Raises:
         AutolabelError: there are no labels, or none to look at.
     """
-    labels = chosen_labels(workspace, config.layer, flag="--layer", say=say)
+    labels = chosen_labels(
+        workspace, config.layer, allow_unfinished=allow_unfinished, flag="--layer", say=say
+    )
     layer, who = labels.layer, config.by.strip() or login_name()
     classes = labels.ontology.names
     if config.audit is not None:

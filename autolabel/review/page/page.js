@@ -109,7 +109,7 @@ function spoken(item) {
 
 function fill(item) {
   $("name").textContent = item.label || "Whole photo";
-  $("name").className = `c${toneOf(item.label)}`;
+  $("name").className = item.label ? `c${toneOf(item.label)}` : "plain";
   $("ask").textContent = "…";
   const facts = [["photo", `${item.name}, ${item.width} × ${item.height}`]];
   if (item.score !== undefined) facts.push(["score", String(item.score)]);
