@@ -187,9 +187,10 @@ def trained(done: TrainResult, as_json: bool, **also: int) -> None:
 
 
 _LOST = {
-    "masks": "{} masks (--task segment writes them)",
+    "masks": "{} masks",
     "holes": "the holes of {} masks (--coco-masks rle keeps them)",
     "boxes_as_outlines": "the masks of {} objects that have none: their boxes stand for them",
+    "boxes": "the boxes of {} masks that they do not fit: the box around the mask stands for it",
     "seams": "the separate outlines of {} masks of several parts or with holes: seams join them",
     "scores": "{} scores",
     "empty_images": "{} images without objects",
@@ -209,6 +210,8 @@ def _listed(names: Sequence[str], most: int = 10) -> str:
 
 def exported(done: ExportResult, as_json: bool, **also: int) -> None:
     """Say what an export wrote."""
+    from autolabel.datasets.task import AS_ASKED
+
     if as_json:
         data({**plain(done), **also})
         return
@@ -225,6 +228,8 @@ def exported(done: ExportResult, as_json: bool, **also: int) -> None:
     if done.lost:
         lost = ", ".join(_LOST.get(what, f"{{}} {what}").format(n) for what, n in done.lost.items())
         message(f"  not in these files: {lost}")
+        if "masks" in done.lost and done.reason == AS_ASKED:
+            message("  --task segment writes masks")
     if done.unused:
         names = _listed(done.unused)
         message(f"  no object of: {names}; each keeps its id, and --drop leaves one out")

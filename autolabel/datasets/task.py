@@ -8,6 +8,8 @@ from typing import Literal
 from autolabel.errors import UsageError
 from autolabel.store import Layer
 
+AS_ASKED = "as asked"
+
 
 @dataclass(frozen=True)
 class Task:
@@ -46,7 +48,7 @@ def choose_task(
             hint="use --task detect, or another --format",
         )
     if asked == "detect":
-        return Task(False, "as asked")
+        return Task(False, AS_ASKED)
     if not masks:
         return Task(False, "since the format holds no masks")
     labels = masked = 0
@@ -61,7 +63,7 @@ def choose_task(
                 f"the task is segment, and no kept label of {layer.name}/ has a mask",
                 hint="run autolabel refine first, or use --task detect",
             )
-        return Task(True, "as asked")
+        return Task(True, AS_ASKED)
     return Task(masked > 0, f"since {_share(masked, labels)}")
 
 

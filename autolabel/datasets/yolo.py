@@ -6,9 +6,12 @@ https://docs.ultralytics.com/datasets/detect/ and https://docs.ultralytics.com/d
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from autolabel.datasets import base, files
 from autolabel.datasets.labelled import GroundTruthImage
@@ -16,9 +19,13 @@ from autolabel.datasets.yolo_labels import from_yolo_label, to_yolo_label, to_yo
 from autolabel.datasets.yolo_yaml import SPLITS, DataYaml, data_yaml, from_data_yaml
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import content_id
-from autolabel.ops.polygons import outlines
+from autolabel.ops.masks import boxes
+from autolabel.ops.polygons import Part, outlines
 from autolabel.sources import find_images
+from autolabel.types import Record
 
+_FITS_PX = 1.5
+"""How far a box may be from the box around its mask, which stands for it in a file of outlines."""
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 
 
@@ -32,16 +39,25 @@ def write(folder: Path, splits: base.Splits, options: base.WriteOptions) -> base
             record, file = image.record, f"labels/{split}/{image.stem}.txt"
             size_wh = record.width, record.height
             if options.masks:
-                drawn = record.objects.kept.mask
-                parts = [[] if m is None else outlines(m, *size_wh[::-1]) for m in drawn]
-                done.lost["seams"] += sum(len(p) > 1 or any(q.holes for q in p) for p in parts)
-                done.lost["boxes_as_outlines"] += sum(not p for p in parts)
+                parts = _outlined(record, done.lost)
                 label = to_yolo_outlines(record.objects, options.names, *size_wh, parts)
             else:
                 label = to_yolo_label(record.objects, options.names, *size_wh)
             (folder / file).write_text(label, "ascii", newline="\n")
             done.files.append(file)
     return done
+
+
+def _outlined(record: Record, lost: Counter[str]) -> list[list[Part]]:
+    """Return the outlines of the mask of each kept object; `lost` counts what they do not hold."""
+    kept, size_hw = record.objects.kept, (record.height, record.width)
+    parts = [[] if mask is None else outlines(mask, *size_hw) for mask in kept.mask]
+    drawn = [i for i, outline in enumerate(parts) if outline]
+    around = boxes([kept.mask[i] for i in drawn], *size_hw)
+    lost["boxes"] += int((np.abs(around - kept.xyxy[drawn]) > _FITS_PX).any(axis=1).sum())
+    lost["seams"] += sum(len(p) > 1 or any(q.holes for q in p) for p in parts)
+    lost["boxes_as_outlines"] += len(parts) - len(drawn)
+    return parts
 
 
 def find(path: Path) -> Iterator[base.Candidate]:

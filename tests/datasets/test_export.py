@@ -83,6 +83,25 @@ def test_the_command_says_the_task_and_what_is_lost(masked: Fixture, run: Run) -
     assert "the format is yolo" in wrong.err
 
 
+def test_masks_that_a_format_cannot_hold_are_not_to_be_asked_for(masked: Fixture, run: Run) -> None:
+    masked.label()
+    command = ("export", masked.workspace.path, "--out", masked.out, "--task", "detect")
+    assert "--task segment writes masks" in run(*command, "--format", "coco").err
+    shutil.rmtree(masked.out)
+    said = run(*command[:-2], "--format", "voc").err
+    assert "10 masks" in said
+    assert "--task segment" not in said
+
+
+def test_boxes_that_their_outlines_do_not_stand_for_are_counted(masked: Fixture) -> None:
+    (row, *_) = masked.workspace.layer("images").records()
+    loose = row.objects.xyxy.copy()
+    loose[0] += [-4, -4, 4, 4]
+    masked.write(replace(row, objects=replace(row.objects, xyxy=loose)), *masked.records[1:])
+    assert masked.export("yolo").lost["boxes"] == 1
+    assert "boxes" not in masked.export("yolo", task="detect").lost
+
+
 def test_what_is_not_usable_is_counted(made: Fixture) -> None:
     a, b, c, d, e = made.records
     made.write(
