@@ -23,6 +23,8 @@ import yaml
 
 LARGEST_JSON = 2**29
 """Bytes; COCO's own 860,000 labels take 450 MB, and seven times that in memory."""
+MOST_LISTS = 30_000_000
+"""Lists and objects in a JSON file; an empty one takes three bytes of the file and 60 of memory."""
 LARGEST_YAML = 2**20
 """Bytes; the names of 10,000 classes take 200 kB."""
 LARGEST_TEXT = 2**28
@@ -97,10 +99,13 @@ def parse_json(data: bytes | str) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: not JSON, nested too deeply, or a text in it is not Unicode.
+        ValueError: not JSON, nested too deeply, more than `MOST_LISTS` in it, or a text in it is
+            not Unicode.
     """
     if isinstance(data, bytes):
         data = data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
+    if data.count("[") + data.count("{") > MOST_LISTS:
+        raise ValueError(f"it has more than {MOST_LISTS:,} lists and objects")
     try:
         value = json.loads(data)
         if _SURROGATE.search(data):  # half of a pair alone cannot be written anywhere

@@ -141,6 +141,18 @@ def test_what_is_too_large_is_refused_unread(tmp_path: Path, named: bool) -> Non
     assert peak < 2_000_000
 
 
+def test_a_file_of_nothing_but_lists_is_refused_before_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autolabel.reading.MOST_LISTS", 1000)
+    data = coco_of("0.png")
+    file = put(tmp_path / "a.json", data)
+    assert len(read_ground_truth(file).records) == 1
+    put(file, data | {"info": [[]] * 1000})
+    with pytest.raises(AutolabelError, match="more than 1,000 lists and objects"):
+        read_ground_truth(file)
+
+
 # -- results lists -----------------------------------------------------------------------------
 
 
