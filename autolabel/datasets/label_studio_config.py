@@ -30,6 +30,7 @@ _TAGS = {
     ELLIPSE: "EllipseLabels",
 }
 _NAMES = {RECTANGLE: "box", POLYGON: "polygon", BRUSH: "brush"}
+_HEADERS = {RECTANGLE: "Boxes", POLYGON: "Polygons", BRUSH: "Masks", ELLIPSE: "Ellipses"}
 _HINT = "copy it from the project: Settings, Labeling Interface, Code"
 
 
@@ -87,11 +88,12 @@ def labelling_of(names: Sequence[str], kinds: Sequence[str]) -> Labelling:
 
 
 def to_xml(labelling: Labelling) -> str:
-    """Return the labelling config; a class has one colour in all its tags.
+    """Return the labelling config; a class has one colour in all its tags, which have a header each.
 
     >>> print(to_xml(labelling_of(['a "b"'], [RECTANGLE])), end="")
     <View>
       <Image name="image" value="$image" zoom="true" zoomControl="true" rotateControl="false"/>
+      <Header value="Boxes" size="6"/>
       <RectangleLabels name="box" toName="image">
         <Label value='a "b"' background="#d93636"/>
       </RectangleLabels>
@@ -104,9 +106,10 @@ def to_xml(labelling: Labelling) -> str:
         ' zoom="true" zoomControl="true" rotateControl="false"/>',
     ]
     for kind, control in labelling.controls.items():
-        lines.append(
-            f"  <{_TAGS[kind]} name={quoteattr(control.name)} toName={quoteattr(labelling.image)}>"
-        )
+        lines += [
+            f'  <Header value="{_HEADERS[kind]}" size="6"/>',
+            f"  <{_TAGS[kind]} name={quoteattr(control.name)} toName={quoteattr(labelling.image)}>",
+        ]
         lines += [
             f'    <Label value={quoteattr(label)} background="{_colour(order.index(label))}"/>'
             for label in control.labels

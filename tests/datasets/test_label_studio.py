@@ -94,8 +94,15 @@ SOFT = bytes.fromhex(
 """Label-studio-sdk wrote it; alpha 0 10 100 200 255 255, 255 130 125 9 0 0, other channels 0."""
 
 
-def test_soft_edges_belong_from_half_of_the_highest_alpha() -> None:
-    (mask,) = decode([from_brush(SOFT, 2, 6)], 2, 6)
+FROM_BROWSER = bytes.fromhex(
+    "00000030391bfc60088f54d8dc2b50d8e1934cd8e72348d8ebff44d8efff40d8f3ff3cd8f60b38d8f9f734d8fc267000"
+)
+"""The same alpha in reds, as rle-pack 3.2.12 wrote it, which Label Studio's editor writes with."""
+
+
+@pytest.mark.parametrize("written", [SOFT, FROM_BROWSER])
+def test_soft_edges_belong_from_half_of_the_highest_alpha(written: bytes) -> None:
+    (mask,) = decode([from_brush(written, 2, 6)], 2, 6)
     assert mask.astype(int).tolist() == [[0, 0, 0, 1, 1, 1], [1, 1, 0, 0, 0, 0]]
 
 
@@ -171,6 +178,16 @@ def test_what_the_labelling_cannot_draw_is_counted() -> None:
     assert ([r["type"] for r in regions], lost) == ([POLYGON] * 2, {})
 
 
+def test_a_class_is_drawn_by_a_tag_that_offers_it() -> None:
+    (counts,) = encode(np.ones((1, 4, 4), bool))
+    objects = Objects.create(["cat", "dog"], [1, 1], [[0, 0, 4, 4]] * 2, mask=[counts] * 2)
+    xml = """<View><Image name="i" value="$i"/><BrushLabels name="b" toName="i"><Label value="dog"/>
+        </BrushLabels><RectangleLabels name="r" toName="i"><Label value="cat"/></RectangleLabels>
+        </View>"""
+    regions, _ = to_regions(Record("", "", 4, 4, objects=objects), from_xml(xml))
+    assert [(r["type"], r["from_name"]) for r in regions] == [(RECTANGLE, "r"), (BRUSH, "b")]
+
+
 def test_names_survive_the_config() -> None:
     labelling = labelling_of(CLASSES, [BRUSH, RECTANGLE])
     assert from_xml(to_xml(labelling)) == labelling
@@ -231,8 +248,9 @@ def test_a_shape_and_its_labels_may_be_two_results(tmp_path: Path) -> None:
         region("labels", {**shape, "labels": ["dog"]}, None, id="one"),
         region("textarea", {**shape, "text": ["12"]}, None, id="one"),
     ]
-    (image,) = read(tmp_path, task(annotation(*pair))).records
-    assert image.objects.label.tolist() == ["dog"]
+    truth = read(tmp_path, task(annotation(*pair)))
+    assert truth.records[0].objects.label.tolist() == ["dog"]
+    assert truth.skipped == {}
 
 
 @pytest.mark.parametrize(
@@ -318,6 +336,7 @@ def test_what_is_no_object_is_counted(tmp_path: Path) -> None:
                 region("keypointlabels", {"x": 1, "y": 2, "width": 1}),
                 region("choices", {"choices": ["day"]}, None),
                 {"type": "relation", "from_id": "a", "to_id": "b"},
+                {"type": "\x1b[31m" * 9},
                 box(image_rotation=90),
                 region(RECTANGLE, {"x": 1, "y": 1, "width": 5, "height": 5, RECTANGLE: ["a", "b"]},
                        None),
@@ -330,6 +349,7 @@ def test_what_is_no_object_is_counted(tmp_path: Path) -> None:
         "keypointlabels": 1,
         "choices": 1,
         "relation": 1,
+        "results of unknown type": 1,
         "regions of a turned view": 1,
         "further labels of a region": 1,
     }
