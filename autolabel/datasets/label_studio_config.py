@@ -88,7 +88,7 @@ def labelling_of(names: Sequence[str], kinds: Sequence[str]) -> Labelling:
 
 
 def to_xml(labelling: Labelling) -> str:
-    """Return the labelling config; a class has one colour in all its tags, which have a header each.
+    """Return the labelling config; each tag has a header, a class one colour in all.
 
     >>> print(to_xml(labelling_of(['a "b"'], [RECTANGLE])), end="")
     <View>
