@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -147,6 +148,15 @@ def test_masks_are_polygons_if_asked(masked: Fixture) -> None:
     (first, *_) = read_ground_truth(masked.out).records
     for mask, back in zip(ring_and_disc(), first.objects.mask, strict=False):
         assert iou(encode(mask[None]), [back], HEIGHT, WIDTH)[0, 0] > 0.9
+
+
+def test_a_photo_is_named_as_label_studio_reads_an_address(tmp_path: Path) -> None:
+    (photo,) = make_photos(tmp_path / "photos", 1)
+    odd = Fixture(tmp_path, [photo.rename(photo.with_name("a & b%20#c+d.png"))])
+    odd.export("label-studio")
+    (one,) = json.loads((odd.out / "tasks.json").read_text())
+    asked = parse_qs(urlsplit(one["data"]["image"]).query)
+    assert asked == {"d": ["images/train/a & b%20#c+d.png"]}
 
 
 @settings(max_examples=30, deadline=None)
