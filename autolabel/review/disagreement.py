@@ -98,6 +98,7 @@ class ImageDoubts:
             *_of_rival(self._rivals.get(self._place[index])),
             *self._of_student(self._place[index], label),
         ]
+        # NaN, which evidence may be, is not above 0 either.
         return sorted((one for one in found if one.weight > 0), key=lambda one: -one.weight)
 
     def of_rejected(self, index: int) -> list[Doubt]:

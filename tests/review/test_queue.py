@@ -224,6 +224,13 @@ def test_of_images_that_look_alike_one_comes_early(tmp_path: Path) -> None:
     assert [look.uri for look in ranked(home, layer, limit=2)] == ["0000.png", "0003.png"]
 
 
+def test_evidence_that_is_no_number_says_nothing(tmp_path: Path) -> None:
+    nan = float("nan")
+    odd = one("cat", 0.9, scores={"clip_margin": nan, "dinov2_ratio": nan, "probe": nan})
+    home = workspace(tmp_path, [odd, several(one("cat", 0.9), one("cat", 0.4, 50))])
+    assert [look.worth > 0 for look in ranked(home, home.layer("detect"))] == [True, False, False]
+
+
 def test_an_empty_layer_has_an_empty_queue(tmp_path: Path) -> None:
     home = workspace(tmp_path, [Objects.empty(), Objects.empty()])
     for how in HOWS:
