@@ -42,6 +42,7 @@ def yolo_names(run: Run, home: Path, out: Path, *extra: str) -> dict[int, str]:
 
 def test_ids_stay_whatever_is_looked_for_next(run: Run, detect: Detect, tmp_path: Path) -> None:
     home = detect("cat", "dog")
+    assert json.loads((home / "classes.json").read_text()) == {"names": ["cat", "dog"]}
     first = yolo_names(run, home, tmp_path / "a")
     assert first == {0: "cat", 1: "dog"}
     labels = {p.name: p.read_text() for p in (tmp_path / "a/labels/train").iterdir()}
@@ -54,6 +55,9 @@ def test_ids_stay_whatever_is_looked_for_next(run: Run, detect: Detect, tmp_path
     detect("dog", "cat", extra=("--overwrite",))
     assert yolo_names(run, home, tmp_path / "d") == {**first, 2: "blood"}
     assert labels, "boxes were found at all"
+    shutil.rmtree(home / "detect")
+    detect("owl", "dog")
+    assert yolo_names(run, home, tmp_path / "e") == {**first, 2: "blood", 3: "owl"}
 
 
 def test_coco_has_the_same_ids_after_a_move(run: Run, detect: Detect, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from autolabel.corrections.decisions import Decision, Decisions
+from autolabel.store import Workspace
 from tests.conftest import SAMPLE, Run, make_photos
 
 RunFile = Callable[..., Any]
@@ -129,6 +131,15 @@ def test_what_people_corrected_is_exported_by_the_next_run(
         boxes = [one["bbox"] for one in json.loads(instances.read_text())["annotations"]]
         assert box in boxes
         assert busy(plan()) == worked(carried_out()) == set()
+    home = Workspace(tmp_path / "ws")
+    first = next(home.require("images").records())
+    drawn = Decision(
+        image_id=first.image_id, action="drawn", via="review", label="cat", xyxy=(5, 6, 50, 60)
+    )
+    Decisions(home.path).append(drawn)  # and killed before anything was made of it
+    planned = plan()
+    assert planned["export"]["reason"] == "people have corrected labels since"
+    assert busy(planned) == worked(carried_out()) == {"export", "report"}
     named = carried_out("export.0.from=filter")
     assert not named["export"][0]["current"]
     boxes = [one["bbox"] for one in json.loads(instances.read_text())["annotations"]]
