@@ -92,10 +92,10 @@ def read_json(file: Path) -> Any:
         ) from None
 
 
-def read_text(file: Path) -> str:
-    """Return the content of a UTF-8 file, with or without a byte-order mark."""
+def read_text(file: Path, largest: int = LARGEST_TEXT) -> str:
+    """Return a UTF-8 file of at most `largest` bytes, with or without a byte-order mark."""
     try:
-        return read_file(file).decode("utf-8-sig")
+        return read_file(file, largest).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise AutolabelError(f"{file} is not UTF-8 text", hint="save it as UTF-8") from None
 

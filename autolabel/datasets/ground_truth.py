@@ -119,7 +119,7 @@ def _candidate(path: Path, format_name: str | None = None) -> Candidate:
     suffix, folder = path.suffix.lower(), path.is_dir()
     asked = [one for one in _readers(format_name) if folder or suffix in one.suffixes]
     found = [candidate for reader in asked for candidate in reader.find(path)]
-    sure = {one.files or one.source: one for one in reversed(found) if one.sure}
+    sure = {one.files or (one.source,): one for one in reversed(found) if one.sure}
     chosen = list(reversed(sure.values())) or found[:1]
     if not chosen:
         raise AutolabelError(f"no hand labels found in {path}", hint=_looks())

@@ -26,6 +26,7 @@ from autolabel.types import Record
 
 _FITS_PX = 1.5
 """How far a box may be from the box around its mask, which stands for it in a file of outlines."""
+_LARGEST = 2**26  # bytes of a label file; 10,000 outlines of 300 points take 50 MB
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 
 
@@ -174,7 +175,7 @@ def _label_file(image: Path, fence: Path) -> Path:
 def _image(path: Path, label: Path, names: Sequence[str]) -> GroundTruthImage:
     data, width, height = files.read_image(path)
     labelled = files.is_file(label)
-    text = files.read_text(label) if labelled else ""
+    text = files.read_text(label, _LARGEST) if labelled else ""
     objects = files.blamed_on(label, lambda: from_yolo_label(text, names, width, height))
     ignore = (objects.xyxy[:, 2:] == objects.xyxy[:, :2]).any(axis=1)
     return GroundTruthImage(

@@ -39,3 +39,12 @@ def test_a_test_split_alone_must_be_there(tmp_path: Path) -> None:
     put(tmp_path / "data.yaml", "test: images/test\nnames: [cat]")
     with pytest.raises(AutolabelError, match="images/test, which is not there"):
         read_ground_truth(tmp_path)
+
+
+def test_a_label_file_that_is_no_photos_is_refused_unread(tmp_path: Path) -> None:
+    root = roboflow(tmp_path, "train")
+    put(root / "data.yaml", "train: train/images\nnames: [cat, dog]")
+    with next(root.glob("train/labels/*.txt")).open("ab") as file:
+        file.truncate(2**26 + 1)
+    with pytest.raises(AutolabelError, match="larger than 64 MiB"):
+        read_ground_truth(root)
