@@ -234,3 +234,34 @@ def test_ultralytics_reads_the_same(shared: Fixture, task: str) -> None:
         compare(seen, 0.01, 0.95, boxes(encode(masks), HEIGHT, WIDTH))  # of outlines, their boxes
     else:
         compare(seen, 0.01, None)
+
+
+TRAINED = """if True:
+    import sys
+    from ultralytics import YOLO
+    student, data, project = sys.argv[1:]
+    YOLO(student).train(
+        data=data, epochs=1, imgsz=64, batch=2, device="cpu", workers=0, plots=False, amp=False,
+        project=project, name="run", verbose=False,
+    )
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "student"), [("detect", "yolo26n.yaml"), ("segment", "yolo26n-seg.yaml")]
+)
+def test_ultralytics_trains_an_epoch(
+    shared: Fixture, tmp_path: Path, task: str, student: str
+) -> None:
+    pytest.importorskip("ultralytics", reason="needs autolabel[test]")
+    shared.export("yolo", val_share=0.2, test_share=0.2, task=task)
+    env = {**os.environ, "YOLO_OFFLINE": "1", "YOLO_CONFIG_DIR": str(tmp_path / "config")}
+    data, runs = str(shared.out.resolve() / "data.yaml"), str(tmp_path / "runs")
+    command = [sys.executable, "-c", TRAINED, student, data, runs]
+    done = subprocess.run(
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "corrupt" not in (done.stdout + done.stderr).replace("0 corrupt", "")
+    assert (tmp_path / "runs" / "run" / "weights" / "last.pt").is_file()
