@@ -16,9 +16,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autolabel.ops.arrays import Bools, Ints, Pixels
+from autolabel.ops.arrays import Ints, Pixels
 from autolabel.ops.images import MAX_PIXELS
-from autolabel.ops.masks import boxes, decode, encode
+from autolabel.ops.masks import boxes, decode, pasted
 
 CHANNELS = 4
 _WORD = 8
@@ -36,6 +36,7 @@ def to_brush(counts: bytes, height: int, width: int) -> bytes:
         counts: compressed COCO RLE of the mask.
         height, width: of the image, pixels; at most `MAX_PIXELS`.
 
+    >>> from autolabel.ops.masks import encode
     >>> list(to_brush(encode(np.eye(2, dtype=bool)[None])[0], 2, 2))
     [0, 0, 0, 16, 57, 27, 252, 127, 243, 128, 71, 254]
     """
@@ -100,6 +101,7 @@ def from_brush(data: bytes, height: int, width: int) -> bytes:
         data: as Label Studio gives it.
         height, width: of the image, pixels.
 
+    >>> from autolabel.ops.masks import encode
     >>> eye = encode(np.eye(3, dtype=bool)[None])[0]
     >>> from_brush(to_brush(eye, 3, 3), 3, 3) == eye
     True
@@ -111,11 +113,12 @@ def from_brush(data: bytes, height: int, width: int) -> bytes:
     if not 0 < height * width <= MAX_PIXELS:
         raise ValueError(f"a mask of {width} x {height} pixels is over {MAX_PIXELS}")
     alpha = _alpha(data, height * width).reshape(height, width)
-    return encode(_inside(alpha)[None])[0]
-
-
-def _inside(alpha: Pixels) -> Bools:
-    return alpha >= max(1, (int(alpha.max()) + 1) // 2)
+    inside = alpha >= max(1, (int(alpha.max()) + 1) // 2)
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not len(rows):
+        return pasted(inside, 0, 0, height, width)
+    top, left = int(rows[0]), int(columns[0])
+    return pasted(inside[top : rows[-1] + 1, left : columns[-1] + 1], top, left, height, width)
 
 
 def _alpha(data: bytes, pixels: int) -> Pixels:
