@@ -60,14 +60,14 @@ def _serve(home: Workspace, at: Review, config: ReviewConfig) -> None:
     from autolabel.review.pictures import Pictures
     from autolabel.review.server import application
     from autolabel.stages.running import existing_root
-    from autolabel.web.guard import Guard
-    from autolabel.web.serving import LOOPBACK, address_of, listen, new_token, serve
+    from autolabel.web.guard import LOOPBACK, Guard
+    from autolabel.web.serving import address_of, listen, new_token, serve
 
     page = application(at.session, Pictures(existing_root(home)), at.queue, at.result)
     with listen(config.host, config.port) as listener:
         port, token = listener.getsockname()[1], new_token()
         address = address_of(config.host, port, token)
-        if config.host != LOOPBACK:
+        if config.host not in LOOPBACK:
             show.message(
                 f"warning: whoever has the address can see these photos over {config.host}, "
                 "and what is sent is not encrypted"

@@ -42,6 +42,10 @@ _NO_TOKEN = (
 )
 
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Hosts that no other machine reaches."""
+
+
 def host_names(host: str) -> frozenset[str]:
     """Return the names by which a server that listens on `host` may be asked, in lower case.
 
@@ -52,7 +56,7 @@ def host_names(host: str) -> frozenset[str]:
     ['127.0.0.1', '[::1]', 'localhost']
     """
     names = {"127.0.0.1", "localhost", "[::1]"}
-    if host not in ("127.0.0.1", "localhost", "::1"):
+    if host not in LOOPBACK:
         names |= {host.lower(), f"[{host.lower()}]", socket.gethostname().lower()}
     return frozenset(names)
 

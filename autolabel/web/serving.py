@@ -9,8 +9,6 @@ from collections.abc import Callable
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.web.guard import App
 
-LOOPBACK = "127.0.0.1"
-
 
 def require_server() -> None:
     """See that the libraries of a server are installed.
@@ -48,7 +46,7 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as e:
-        raise UsageError(f"there is no host {host!r}", hint=f"leave out --host: {LOOPBACK}") from e
+        raise UsageError(f"there is no host {host!r}", hint="leave out --host") from e
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -68,7 +66,7 @@ def address_of(host: str, port: int, token: str | None = None) -> str:
     >>> address_of("0.0.0.0", 8000, "secret")
     'http://127.0.0.1:8000/?token=secret'
     """
-    shown = {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
 
 

@@ -97,6 +97,15 @@ class Keys:
         self.page.call("Input.dispatchKeyEvent", **down)
         self.page.call("Input.dispatchKeyEvent", type="keyUp", **event)
 
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the mouse at one point of the window, move it and let it go at another."""
+        self._use()
+        for kind, (x, y), buttons in (
+            ("mousePressed", start, 1), ("mouseMoved", end, 1), ("mouseReleased", end, 0),
+        ):  # fmt: skip
+            self.page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left",
+                           buttons=buttons, clickCount=1)  # fmt: skip
+
     def judge(self, *keys: str) -> str:
         """Press keys until what is shown is judged; return what is shown next."""
         before = self.shown()

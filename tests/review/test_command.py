@@ -47,12 +47,15 @@ def test_standard_output_is_the_address_alone(run: Run, home: Workspace, ended: 
 
 
 def test_what_was_said_is_in_the_labels_at_the_end(
-    run: Run, home: Workspace, ended: list[str]
+    run: Run, home: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at = made.review(home)
-    item = made.objects_of(at)[0]
-    at.session.decide(Answer(id=uuid4().hex, key=item.key, action="reject"))
-    assert not home.layer("corrected").exists
+    def serve(app: Any, listener: socket.socket, ready: Callable[[], None]) -> None:
+        at = made.review(home)
+        item = made.objects_of(at)[0]
+        at.session.decide(Answer(id=uuid4().hex, key=item.key, action="reject"))
+        assert not home.layer("corrected").exists
+
+    monkeypatch.setattr(serving, "serve", serve)
     run("review", home.path, "--no-open")
     kept = sum(int(record.objects.keep.sum()) for record in home.layer("corrected").records())
     assert kept == 23
@@ -62,6 +65,7 @@ def test_other_machines_are_let_in_only_when_asked_and_with_a_warning(
     run: Run, home: Workspace, ended: list[str]
 ) -> None:
     assert "warning" not in run("review", home.path, "--no-open").err
+    assert "warning" not in run("review", home.path, "--no-open", "--host", "localhost").err
     done = run("review", home.path, "--no-open", "--host", "0.0.0.0")
     assert "not encrypted" in done.err
     assert done.out.startswith("http://127.0.0.1:")

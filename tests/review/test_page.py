@@ -154,6 +154,43 @@ def test_all_that_can_be_said_is_said_by_keys(keys: Keys, home: Workspace) -> No
     served.end()
 
 
+def test_boxes_are_adjusted_and_drawn_with_the_pointer(keys: Keys, home: Workspace) -> None:
+    served = Served(home.path, free_port(), "--queue", "random")
+    keys.open(served.address)
+
+    def place(what: str) -> dict[str, float]:
+        found: dict[str, float] = keys.evaluate(
+            f"document.querySelector('{what}').getBoundingClientRect().toJSON()"
+        )
+        return found
+
+    box, frame = place("rect.box"), place("#frame svg")
+    middle = (box["top"] + box["bottom"]) / 2
+    keys.drag((box["right"], middle), (box["right"] - 40, middle + 30))  # no key before it
+    assert keys.evaluate("document.body.dataset.ready") == "edit"
+    assert place("rect.box")["right"] < box["right"] - 30
+    keys.judge("Enter")
+    moved = Decisions(home.path).read()[-1]
+    assert moved.action == "moved"
+    assert moved.xyxy is not None
+    assert moved.was is not None
+    assert moved.xyxy[2] < moved.was["xyxy"][2]
+    other_edges = [moved.xyxy[i] for i in (0, 1, 3)]
+    assert other_edges == pytest.approx([moved.was["xyxy"][i] for i in (0, 1, 3)], abs=0.01)
+    keys.press("w")
+    keys.shown()
+    keys.press("n")
+    frame = place("#frame svg")
+    scale = made.SIZE[0] / frame["width"]
+    at = (frame["left"] + 100, frame["top"] + 80)
+    keys.drag(at, (at[0] + 200, at[1] + 120))
+    keys.press("Enter")
+    keys.wait("document.getElementById('toast').textContent.endsWith('was added.')")
+    drawn = Decisions(home.path).read()[-1]
+    assert drawn.xyxy == pytest.approx([v * scale for v in (100, 80, 300, 200)], abs=0.2)
+    served.end()
+
+
 def test_an_audit_ends_with_its_figures(keys: Keys, home: Workspace) -> None:
     served = Served(home.path, free_port(), "--audit", "6")
     shown = keys.open(served.address)

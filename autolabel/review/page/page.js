@@ -188,7 +188,7 @@ async function advance() {
 
 // -- answering ------------------------------------------------------------------------------
 
-const person = () => localStorage.getItem("who") || undefined;
+const person = () => sessionStorage.getItem("who") || undefined;
 
 function remember(ids) {
   state.undo.push(ids);
@@ -509,7 +509,7 @@ async function start() {
     open("person");
   });
   $("person").addEventListener("close", () => {
-    localStorage.setItem("who", $("name-of-person").value.trim());
+    sessionStorage.setItem("who", $("name-of-person").value.trim());
     named();
   });
   named();
