@@ -27,6 +27,7 @@ from autolabel.datasets.cvat_shapes import SCORE, SHAPES, SKIPPED, from_shape
 from autolabel.datasets.files import absolute, located, visible
 from autolabel.datasets.grouped import join
 from autolabel.datasets.labelled import GroundTruthImage, LabelledImage, class_ids
+from autolabel.datasets.names import xml_text
 from autolabel.datasets.xml import beginning, children
 from autolabel.errors import AutolabelError
 from autolabel.ops.masks import crop_of
@@ -38,7 +39,6 @@ _MADE_BY = "labelled by autolabel"
 _MOST_FILES = 20
 """XML files in a folder that are looked into; VOC has one for each image."""
 _CHILDREN = {"version", "meta", "image", "track"}
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HINT = "export it from CVAT again, as CVAT for images 1.1"
 
 
@@ -121,19 +121,11 @@ def to_runs(flat: Any) -> list[int]:
 
 
 def _attributes(fields: Mapping[str, Any]) -> str:
-    return "".join(f" {key}={quoteattr(_legal(str(value)))}" for key, value in fields.items())
+    return "".join(f" {key}={quoteattr(xml_text(str(value)))}" for key, value in fields.items())
 
 
 def _text(value: str) -> str:
-    return escape(_legal(value))
-
-
-def _legal(text: str) -> str:
-    if _ILLEGAL.search(text):
-        raise AutolabelError(
-            f"the name {text!r} holds a character that XML cannot", hint="give it another name"
-        )
-    return text
+    return escape(xml_text(value))
 
 
 def find(path: Path) -> Iterator[base.Candidate]:

@@ -67,9 +67,9 @@ def create(
     if shaper is not None and not prompts and workspace is None:
         return Interaction(shaper)
     asked = {"model": model, "box_threshold": box_threshold, "nms_iou": nms_iou}
-    given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-    given |= {"prompt": _split(prompts), "negative": _split(negative)}
-    config = build(DetectConfig, given, flags=False)
+    given = {key: value for key, value in asked.items() if value is not None}
+    texts = {"prompt": _split(prompts), "negative": _split(negative)}
+    config = build(DetectConfig, given | texts, flags=False)
     labels = None if workspace is None else LabelsByName(Path(workspace))
     if not prompts and labels is None:
         raise UsageError("nothing to look for", hint='add -p prompts=str:"cat;dog"')
@@ -84,8 +84,7 @@ def create(
             raise AutolabelError(
                 f"{name} is not an image of {workspace}", hint='add -p prompts=str:"cat;dog"'
             )
-        threshold = {} if lowest is None else {"box_threshold": lowest}
-        options = config.model_copy(update=threshold)
+        options = config if lowest is None else config.model_copy(update={"box_threshold": lowest})
         (found,) = labels_in([pixels], detector, ontology, options)
         return found if shaper is None else masks_of(found, pixels, shaper, RefineConfig()).kept
 
