@@ -82,10 +82,10 @@ def blamed_on(file: Path, read: Callable[[], T]) -> T:
         raise AutolabelError(f"{file}: {e.message}", hint=e.hint) from None
 
 
-def read_json(file: Path) -> Any:
-    """Return the content of a JSON file."""
+def read_json(file: Path, largest: int = LARGEST_JSON) -> Any:
+    """Return the content of a JSON file of at most `largest` bytes."""
     try:
-        return parse_json(read_file(file, LARGEST_JSON))
+        return parse_json(read_file(file, largest))
     except ValueError as e:
         raise AutolabelError(
             f"{file} is not valid JSON: {e}", hint="fix the file, or take it away"

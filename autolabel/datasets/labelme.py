@@ -50,6 +50,8 @@ _CLASSES = "labels.txt"
 _PATTERNS = ("*.json", "*/*.json", "*/*/*.json")
 _LOOKED_AT = 50
 """Files of a folder that are opened to see whether it is LabelMe's."""
+_LARGEST = 2**27
+"""Bytes; such a file may hold its photo."""
 _HEAD = 65_536
 _KEYS = re.compile(rb'"(shapes|imagePath|imageData)"')
 _BESIDE = ("", "images", "imgs", "img", "JPEGImages")
@@ -126,7 +128,7 @@ def _is_labelme(file: Path) -> bool:
         with open_regular(file) as stream:
             if not _KEYS.search(stream.read(_HEAD)):
                 return False
-        return _has_shapes(read_json(file))
+        return _has_shapes(read_json(file, _LARGEST))
     except (OSError, AutolabelError):
         return False
 
@@ -138,7 +140,7 @@ def _has_shapes(data: Any) -> bool:
 def _read(place: Path, files: Sequence[Path], skipped: Counter[str]) -> base.Labels:
     images = []
     for file in files:
-        data = read_json(file)
+        data = read_json(file, _LARGEST)
         if _has_shapes(data):
             images.append(blamed_on(file, partial(_image, file, data, skipped)))
         else:
