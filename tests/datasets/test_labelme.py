@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from autolabel.datasets.ground_truth import GroundTruth, read_ground_truth, read_hand_labels
@@ -118,20 +116,22 @@ def test_a_mask_of_an_image_that_cannot_be_is_refused() -> None:
             read(shape, width=100_000, height=100_000)
 
 
-@given(st.integers(0, 2**16 - 1), st.sampled_from([1, 2, 4]))
-def test_small_masks_come_back_to_the_pixel(bits: int, columns: int) -> None:
-    """Of up to 16 pixels, with holes and parts."""
-    crop = np.array([bits >> i & 1 for i in range(16)], bool).reshape(-1, columns)
-    mask = np.zeros((20, 9), bool)
-    mask[2 : 2 + len(crop), 3 : 3 + columns] = crop
-    given_mask = encode(mask[None])
-    if not mask.any():
-        return
-    objects = Objects.create(["cat"], [0.25], boxes(given_mask, 20, 9), mask=given_mask)
-    text = to_labelme(Record("", "", 9, 20, objects=objects), "a.png")
-    back, _ = from_shapes(json.loads(text)["shapes"], 9, 20, Counter())
-    assert len(back) == 1
-    assert (decode(list(back.mask), 20, 9)[0] == mask).all()
+@pytest.mark.parametrize("seed", range(4))
+def test_small_masks_come_back_to_the_pixel(seed: int) -> None:
+    """Up to 15 pixels wide, of one pixel and more, with holes and parts."""
+    random = np.random.default_rng(seed)
+    masks = np.zeros((50, 20, 18), bool)
+    for mask in masks:
+        rows, columns = random.integers(1, 16, 2)
+        top, left = random.integers(0, 20 - rows + 1), random.integers(0, 18 - columns + 1)
+        crop = random.random((rows, columns)) < random.choice([0.3, 0.6, 0.9])
+        crop[0, 0] = True
+        mask[top : top + rows, left : left + columns] = crop
+    encoded = encode(masks)
+    objects = Objects.create(["cat"] * 50, np.ones(50), boxes(encoded, 20, 18), mask=encoded)
+    text = to_labelme(Record("", "", 18, 20, objects=objects), "a.png")
+    back, _ = from_shapes(json.loads(text)["shapes"], 18, 20, Counter())
+    assert back.mask.tolist() == encoded
 
 
 def labelled(folder: Path, names: tuple[str, ...] = ("0000.png", "0001.png")) -> list[Path]:

@@ -14,8 +14,9 @@ from PIL import Image
 
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.integrations.by_name import LabelsByName
-from autolabel.integrations.cvat import create
-from autolabel.ops.masks import decode
+from autolabel.integrations.cvat import Interaction, create
+from autolabel.models.base import Segmented
+from autolabel.ops.masks import decode, encode
 from tests.conftest import REPO
 from tests.datasets.conftest import HEIGHT, WIDTH, Fixture, ring_and_disc
 
@@ -113,6 +114,29 @@ def test_a_box_becomes_a_mask() -> None:
     assert shape.type == "mask"
     assert dense[20:110, 20:130].sum() > 0.5 * dense.sum() > 0
     assert 0 <= float(shape.attributes[0].value) <= 1
+
+
+class Recording:
+    """A segmenter that notes the boxes it is given, and finds all of each."""
+
+    def __init__(self) -> None:
+        self.boxes: list[list[float]] = []
+
+    def segment(self, image: Any, boxes_xyxy: Any, **options: Any) -> Segmented:
+        self.boxes += boxes_xyxy.tolist()
+        full = np.ones((len(boxes_xyxy), *image.shape[:2]), bool)
+        ones = np.ones(len(full), np.float32)
+        return Segmented(tuple(encode(full)), ones, ones)
+
+
+def test_points_of_a_person_widen_the_box() -> None:
+    pytest.importorskip("cvat_sdk", reason="needs autolabel[cvat]")
+    segmenter = Recording()
+    function, pixels = Interaction(segmenter), np.zeros((40, 60, 3), np.uint8)
+    for points in ([], [(5.0, 12.0)], [(15.0, 15.0), (50.0, 35.0)]):
+        prompts = SimpleNamespace(bounding_box=((10, 10), (20, 30)), pos_points=points)
+        function.detect(None, pixels, prompts)
+    assert segmenter.boxes == [[10, 10, 20, 30], [5, 10, 20, 30], [10, 10, 50, 35]]
 
 
 @pytest.fixture

@@ -12,13 +12,16 @@ from autolabel.ops.masks import (
     areas,
     boxes,
     clean,
+    crop_of,
     cut,
     decode,
     encode,
     fits,
     from_counts,
     iou,
+    pasted,
     stability,
+    union,
 )
 
 Masks = npt.NDArray[np.bool_]
@@ -199,3 +202,27 @@ def test_a_run_of_length_zero_or_over_32_bits_is_damage() -> None:
     assert not fits([b"303000"], 9).any()  # runs 3, 0, 3, …
     assert fits([b"Y0"], 9).all(), "an empty group of bits is none"
     assert not fits([b"Y" + b"P" * 6 + b"0"], 9).any()
+
+
+@given(MASKS, st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))
+def test_a_crop_in_its_place_is_the_mask(
+    masks: Masks, top: int, left: int, below: int, right: int
+) -> None:
+    """Also where its columns reach from the top to the bottom, and runs join."""
+    crop = masks[0]
+    whole = np.pad(crop, ((top, below), (left, right)))
+    (encoded,) = encode(whole[None])
+    assert pasted(crop, top, left, *whole.shape) == encoded
+    found, y, x = crop_of(encoded, *whole.shape)
+    assert (found.size == 0) == (not crop.any())
+    if crop.any():
+        assert pasted(found, y, x, *whole.shape) == encoded
+        edges = (found[0], found[-1], found[:, 0], found[:, -1])
+        assert all(edge.any() for edge in edges)
+
+
+@given(MASKS)
+def test_a_union_covers_what_any_covers(masks: Masks) -> None:
+    encoded = encode(masks)
+    (covered,) = decode([union(encoded, *masks.shape[1:])], *masks.shape[1:])
+    assert (covered == masks.any(axis=0)).all()
