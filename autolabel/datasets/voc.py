@@ -3,7 +3,7 @@
 Coordinates are taken as written, and written as they are taken, with fractions. The VOC devkit
 counts pixels from 1 and includes the last one; labelImg and what followed it write corners counted
 from 0. The file does not say which it is; the second is by far the more frequent (labelImg, CVAT,
-datumaro, FiftyOne, albumentations), and the difference is one pixel at the left and the top. Those
+datumaro, FiftyOne), and the difference is one pixel at the left and the top. Those
 who hold to the devkit (supervision, detectron2) take that pixel away.
 """
 
