@@ -40,7 +40,8 @@ def record_annotation(
         labelling: of the project.
 
     Returns:
-        How many decisions that are, and the uri of the photo, None where it is none of ours.
+        How many decisions that are, and the uri of the photo, None where it is none of ours: none
+        of that name, or of that name and another size.
 
     Raises:
         AutolabelError: the annotation is damaged, or nothing can be written.
@@ -56,6 +57,8 @@ def record_annotation(
     if image_id is None:
         return 0, None
     record = labels.record(image_id)
+    if {region.size_wh for region in one.regions} - {(0, 0), (record.width, record.height)}:
+        return 0, None  # another photo of that name
     objects = to_objects(one.regions, (record.width, record.height), one.person, skipped)
     config = ImportConfig(unchanged="confirm", deletions=len(objects) == len(one.regions))
     return _recorded(labels, record, objects, labelling, config), record.uri

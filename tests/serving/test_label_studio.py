@@ -238,6 +238,12 @@ def test_what_could_not_be_shown_or_read_is_not_deleted(asked: Asked, made: Fixt
     assert Decisions(made.workspace.path).read() == []
 
 
+def test_another_photo_of_that_name_is_left_alone(asked: Asked, made: Fixture) -> None:
+    other = asked.predict("0001.png")[0]["result"][0] | {"original_width": 640}
+    assert asked.annotate("0001.png", other).json() == {"recorded": 0}
+    assert Decisions(made.workspace.path).read() == []
+
+
 @pytest.mark.parametrize(
     ("event", "status"),
     [
