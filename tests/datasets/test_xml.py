@@ -24,14 +24,14 @@ def test_what_was_seen_is_forgotten(tmp_path: Path) -> None:
     child = f"<a>{'<b/>' * 1000}</a>\n"
     with file.open("w") as stream:
         stream.write("<r>")
-        stream.writelines(child for _ in range(60))
+        stream.writelines(child for _ in range(100))
         stream.write("</r>")
     tracemalloc.start()
     count = sum(len(one) for one in children(file))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert count == 60_000
-    assert most < 1e6
+    assert count == 100_000
+    assert most < 2.5e6
 
 
 @pytest.mark.parametrize(
