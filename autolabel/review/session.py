@@ -7,7 +7,8 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from filelock import FileLock
@@ -16,7 +17,7 @@ from autolabel.corrections.decisions import SKIPPED, UNDONE, Decision, Decisions
 from autolabel.corrections.fold import standing
 from autolabel.review.answer import REVIEW, Answer, decided
 from autolabel.review.items import Item, Rows, judged_by
-from autolabel.store import Layer, Workspace
+from autolabel.store import Layer, Workspace, not_writable
 from autolabel.types import Record
 
 LEASE_SECONDS = 120
@@ -145,6 +146,22 @@ class Session:
             self._note(decision)
         self._seen = after
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keep other threads and other reviews from deciding meanwhile."""
+        path = self.decisions.path
+        lock = FileLock(path / ".review.lock")
+        with self._lock:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+            except OSError as e:
+                raise not_writable(path, e) from e
+            try:
+                yield
+            finally:
+                lock.release()
+
     def is_open(self, key: str) -> bool:
         """Tell whether something was neither decided on nor passed over in this review."""
         skip = self._skips.get(key)
@@ -220,8 +237,7 @@ class Session:
         """
         if not _ID.fullmatch(answer.id):
             raise ValueError("id must be 32 hexadecimal digits")
-        self.decisions.path.mkdir(parents=True, exist_ok=True)
-        with self._lock, FileLock(self.decisions.path / ".review.lock"):
+        with self._writing():
             self._read()
             if answer.id in self._known:
                 return self._known[answer.id]
@@ -247,7 +263,7 @@ class Session:
         """
         if not _ID.fullmatch(new_id):
             raise ValueError("id must be 32 hexadecimal digits")
-        with self._lock, FileLock(self.decisions.path / ".review.lock"):
+        with self._writing():
             self._read()
             one = self._known.get(undoes)
             if one is None or one.via != REVIEW or one.action == UNDONE or one.audit != self.audit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import pytest
 from autolabel.corrections.decisions import Decision, Decisions
 from autolabel.errors import AutolabelError, UsageError
 from autolabel.review.answer import Answer
+from autolabel.review.items import OBJECT, PLACE, Item
 from autolabel.review.session import ConflictError, Session
 from autolabel.stages.labels import chosen_labels
 from autolabel.store import Workspace
@@ -219,6 +221,14 @@ def test_a_disk_that_refuses_is_said_and_nothing_counts(
     say(session, item.key, "accept")
 
 
+def test_a_folder_that_cannot_be_written_is_said(home: Workspace) -> None:
+    session = made.review(home).session
+    (item,) = session.next("a")
+    (home.path / "decisions").write_text("in the way")
+    with pytest.raises(AutolabelError, match="cannot be written"):
+        say(session, item.key, "accept")
+
+
 def test_an_empty_queue_says_what_to_type(home: Workspace) -> None:
     with pytest.raises(UsageError, match="no label"):
         made.review(home, queue="class=bird")
@@ -227,3 +237,39 @@ def test_an_empty_queue_says_what_to_type(home: Workspace) -> None:
         say(session, item.key, "accept")
     with pytest.raises(AutolabelError, match="nothing to look at"):
         made.review(home)
+
+
+def test_a_place_without_a_label_becomes_an_object_or_stays_empty(home: Workspace) -> None:
+    layer = home.require("detect")
+    image_id = next(iter(layer)).image_id
+    places = [Item(PLACE, image_id, "bird", (x, 40.0, x + 9, 49.0)) for x in (1.0, 21.0, 41.0)]
+    session = Session(home, layer, places, made.CLASSES, who="ann")
+    there, adjusted, nothing = session.items
+    assert say(session, there, "accept").action == "drawn"
+    assert (
+        say(session, adjusted, "change", label="cat", xyxy=(20.0, 40.0, 30.0, 50.0)).label == "cat"
+    )
+    assert say(session, nothing, "reject").action == "deleted"
+    with pytest.raises(ConflictError):
+        say(session, there, "accept")
+    again = Session(home, layer, places, made.CLASSES)
+    assert again.progress().left == 0
+    kept = next(iter(chosen_labels(home, None).layer)).objects.kept
+    drawn = kept[[c is not None and c.action == "drawn" for c in kept.correction]]
+    assert drawn.label.tolist() == ["bird", "cat"]
+    assert drawn.xyxy.tolist() == [[1, 40, 10, 49], [20, 40, 30, 50]]
+
+
+def test_what_was_rejected_comes_back_when_a_person_says_it_is_right(home: Workspace) -> None:
+    layer = home.require("detect")
+    record = next(iter(layer))
+    rejected = replace(record.objects, keep=np.arange(len(record.objects)) != 2)
+    item = Item(OBJECT, record.image_id, str(rejected.label[2]), tuple(rejected.xyxy[2].tolist()))
+    with home.lock():
+        rows = [replace(record, objects=rejected), *layer.read(0)[1:]]
+        layer.write(0, rows, layer.source_digest(0))
+        layer.note_shards()
+    session = Session(home, home.require("detect"), [item], made.CLASSES)
+    assert say(session, item.key, "accept").action == "confirmed"
+    kept = next(iter(chosen_labels(home, None).layer)).objects.kept
+    assert len(kept) == len(record.objects)

@@ -165,6 +165,11 @@ function end(data) {
 // Fetch what comes; what is shown stays first.
 async function refill() {
   const data = await get("/api/next", { tab });
+  if (!data.items) {
+    $("banner").textContent = `${data.error || "Something is wrong"}. ${data.hint || ""}`;
+    $("banner").hidden = false;
+    return data;
+  }
   const shown = current();
   const rest = data.items.filter((one) => !state.gone.has(one.key) && (!shown || one.key !== shown.key));
   state.items = shown ? [shown, ...rest] : rest;
