@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from autolabel.config import EngineConfig, IngestConfig
 from autolabel.ontology import Ontology
 from autolabel.stages.ingest import ingest
 from autolabel.store import Layer, Manifest, Workspace, bound_to
+from autolabel.store.vectors import CROPS, WHOLE
 from autolabel.types import Objects
 from tests.conftest import make_photos
 from tests.layers import begin, finish
@@ -54,3 +57,22 @@ def several(*parts: Objects) -> Objects:
     """The objects of all."""
     names = Objects.__dataclass_fields__
     return Objects.create(**{n: [v for part in parts for v in getattr(part, n)] for n in names})
+
+
+def embedded(home: Workspace, images: list[list[float]]) -> None:
+    """Vectors of the images, and of their objects the same."""
+    source = home.layer("detect")
+    with home.lock():
+        layer = begin(home, "embed/dinov2", bound_to(Manifest("embed"), source))
+        rest = iter(images)
+        for index in source.shards():
+            rows = []
+            for record in source.read(index):
+                whole = np.array([next(rest)], np.float32)
+                whole /= np.linalg.norm(whole)
+                crops = np.repeat(whole, len(record.objects), axis=0)
+                rows.append(
+                    replace(record, objects=Objects.empty(), vectors={CROPS: crops, WHOLE: whole})
+                )
+            layer.write(index, rows, source.digest(index))
+        finish(home, layer)

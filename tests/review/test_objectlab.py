@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autolabel.review.objectlab import box_scores, image_score
@@ -50,6 +50,8 @@ def in_class_order(predicted: Objects) -> np.ndarray:
     return np.concatenate([np.flatnonzero(predicted.label == name) for name in NAMES]).astype(int)
 
 
+@example([("cat", (0, 0, 60, 60)), ("dog", (0, 0, 60, 56))], [("cat", (0, 0, 60, 60), 1.0)])
+@example([("cat", (0, 0, 60, 60)), ("dog", (0, 0, 60, 58))], [("cat", (0, 0, 60, 60), 1.0)])
 @given(labels, predictions)
 def test_scores_are_those_of_cleanlab(labelled: list, predicted: list) -> None:
     ours = objects(labelled, [1.0] * len(labelled))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from autolabel.corrections.decisions import Decision, Decisions
 from autolabel.errors import UsageError
 from autolabel.review import queue as queues
 from autolabel.review.queue import HOWS, Look, ranked, ranked_images
-from autolabel.store import STUDENT, Workspace
-from autolabel.store.vectors import CROPS, WHOLE
+from autolabel.store import STUDENT
 from autolabel.types import Correction, Objects
-from tests.review.labelled import one, several, workspace, write
+from tests.review.labelled import embedded, one, several, workspace, write
 
 SURE = several(*(one("cat", 0.9, x) for x in (10, 40, 70)))
 
@@ -187,30 +185,6 @@ def test_what_only_a_student_finds_is_shown_as_overlooked(
     assert missed[0].reasons == ("only the student finds one here: 0.90",)
     not_found = [look for look in found if "the student does not find it: cat" in look.reasons]
     assert places(not_found) == [("0002.png", "cat", 70)]
-
-
-def embedded(home: Workspace, images: list[list[float]]) -> None:
-    """Vectors of the images, and of their objects the same."""
-    from dataclasses import replace
-
-    from autolabel.store import Manifest, bound_to
-    from tests.layers import begin, finish
-
-    source = home.layer("detect")
-    with home.lock():
-        layer = begin(home, "embed/dinov2", bound_to(Manifest("embed"), source))
-        rest = iter(images)
-        for index in source.shards():
-            rows = []
-            for record in source.read(index):
-                whole = np.array([next(rest)], np.float32)
-                whole /= np.linalg.norm(whole)
-                crops = np.repeat(whole, len(record.objects), axis=0)
-                rows.append(
-                    replace(record, objects=Objects.empty(), vectors={CROPS: crops, WHOLE: whole})
-                )
-            layer.write(index, rows, source.digest(index))
-        finish(home, layer)
 
 
 def test_of_images_that_look_alike_one_comes_early(tmp_path: Path) -> None:
