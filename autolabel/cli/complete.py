@@ -7,7 +7,14 @@ from pathlib import Path
 
 import typer
 
-from autolabel.config import Config, DetectConfig, EvaluateConfig, FilterConfig
+from autolabel.config import (
+    Config,
+    DetectConfig,
+    EvaluateConfig,
+    ExportConfig,
+    FilterConfig,
+    RelabelConfig,
+)
 from autolabel.errors import AutolabelError
 from autolabel.stages.table import STAGES, StageEntry
 
@@ -87,6 +94,8 @@ OFFERS: dict[tuple[type[Config], str], Offer] = {
     (FilterConfig, "rules"): rules,
     (FilterConfig, "plugin_rule"): plugin_rules,
     (EvaluateConfig, "student"): students,
+    **{(model, "drop"): classes for model in (ExportConfig, RelabelConfig)},
+    **{(model, "rename"): class_values for model in (ExportConfig, RelabelConfig)},
 }
 """What is offered for an option; a layer's name, for options of that name, is not listed."""
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Reporter",
+    "class_ids",
     "data",
     "exported",
     "files_failed",
@@ -206,6 +207,11 @@ _LOST = {
 def _listed(names: Sequence[str], most: int = 10) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return one_line(", ".join(names[:most])) + more
+
+
+def class_ids(names: Sequence[str]) -> None:
+    """Say which class has which id."""
+    message(f"  ids of the classes: {_listed([f'{i} {name}' for i, name in enumerate(names)])}")
 
 
 def exported(done: ExportResult, as_json: bool, **also: int) -> None:

@@ -8,7 +8,9 @@ from autolabel.cli import overview, show
 from autolabel.cli.show_unseen import unseen as show_unseen
 from autolabel.config import DetectConfig, EngineConfig
 from autolabel.stages.corrected import corrections_by_action
+from autolabel.stages.history import RELABEL
 from autolabel.stages.ingest import IngestResult
+from autolabel.stages.labels import classes_of
 from autolabel.stages.running import StageResult
 from autolabel.stages.table import label_layers
 from autolabel.stages.unseen import look_again
@@ -103,6 +105,8 @@ def finished(stage: str, done: StageResult, workspace: Workspace) -> None:
             "warning: every label was rejected; what each rule does: "
             f"autolabel filter {workspace.path} --dry-run with the same options"
         )
+    if stage == RELABEL:
+        show.class_ids(classes_of(workspace, done.layer).names)
     if counts.errors:
         show.files_failed(overview.newly_failed(workspace, done.layer), workspace.path)
 

@@ -128,7 +128,9 @@ def test_relabelled_labels_are_what_is_exported_next(
 ) -> None:
     home = detect("cat", "dog", "blood")
     merge = ("relabel", home, "--merge", "dog,blood=thing", "--rename", "cat=feline")
-    assert run(*merge).status == 0
+    done = run(*merge)
+    assert done.status == 0, done.err
+    assert "ids of the classes: 0 feline, 1 thing" in done.err
     assert "nothing to do" in run(*merge).err
     rows = run("export", home, "--out", tmp_path / "a", "--json").json()
     assert coco_classes(tmp_path / "a") == {1: "feline", 2: "thing"}

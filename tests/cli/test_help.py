@@ -113,6 +113,8 @@ def workspace(tmp_path: Path) -> Path:
         ("preview WS --class p", ["platelet"]),
         ("filter WS --class-min-score r", ["red cell="]),
         ("evaluate WS --student ", ["pico"]),
+        ("relabel WS --drop p", ["platelet"]),
+        ("export WS --rename r", ["red cell="]),
         ("preview nowhere --class p", []),
         ("rep", ["report"]),
     ],
