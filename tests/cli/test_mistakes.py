@@ -97,9 +97,9 @@ def refused(run: Run, *arguments: object) -> tuple[int, str, str]:
         (["export", "{t}/ws"], 2, "out is missing", "Folder"),
         (["export", "{t}/none", "--out", "{t}/o"], 2, "does not exist", "autolabel ingest"),
         (
-            ["export", "{t}/ws", "--out", "{t}/o", "--format", "voc"],
+            ["export", "{t}/ws", "--out", "{t}/o", "--format", "tfrecord"],
             2,
-            "--format cannot be voc",
+            "--format cannot be tfrecord",
             "F",
         ),
         (["evaluate", "{t}/ws", "--truth", "{t}/none"], 1, "none", ""),
