@@ -104,8 +104,10 @@ export class View {
     this.drawing.setAttribute("class", this.mode);
   }
 
+  // A box's class, where the box is wide enough for it: classes have colours too.
   tag(other) {
     const size = 12 / this.scale;
+    if (other.xyxy[2] - other.xyxy[0] < 0.55 * size * other.label.length) return [];
     const text = element("text", { x: other.xyxy[0] + size / 4, y: other.xyxy[1] + size, "font-size": size });
     text.textContent = other.label;
     return [text];
