@@ -26,7 +26,7 @@ from autolabel.datasets import base
 from autolabel.datasets.cvat_shapes import SCORE, SHAPES, SKIPPED, from_shape
 from autolabel.datasets.files import absolute, located, visible
 from autolabel.datasets.grouped import join
-from autolabel.datasets.labelled import GroundTruthImage, LabelledImage, class_ids
+from autolabel.datasets.labelled import GroundTruthImage, LabelledImage, class_ids, loose_boxes
 from autolabel.datasets.names import xml_text
 from autolabel.datasets.xml import beginning, children
 from autolabel.errors import AutolabelError
@@ -44,6 +44,7 @@ _HINT = "export it from CVAT again, as CVAT for images 1.1"
 
 def write(folder: Path, splits: base.Splits, options: base.WriteOptions) -> base.Written:
     """Write one XML file for all splits, and the classes as CVAT's constructor takes them."""
+    done = base.Written([_XML, _LABELS])
     with (folder / _XML).open("w", encoding="utf-8", newline="\n") as stream:
         stream.write(f'<?xml version="1.0" encoding="utf-8"?>\n<!-- {_MADE_BY} -->\n')
         stream.write("<annotations>\n<version>1.1</version>\n")
@@ -54,11 +55,14 @@ def write(folder: Path, splits: base.Splits, options: base.WriteOptions) -> base
                 where = {"id": number, "name": image.file_name, "subset": split, "task_id": task}
                 _write_image(stream, image.record, where, options)
                 number += 1
+                if options.masks:
+                    size = image.record.height, image.record.width
+                    done.lost["boxes"] += loose_boxes(image.record.objects.kept, *size)
         stream.write("</annotations>\n")
     score = {"name": SCORE, "input_type": "text", "mutable": False, "values": [""]}
     labels = [json.dumps({"name": n, "attributes": [score]}) for n in options.names]
     (folder / _LABELS).write_text("[\n" + ",\n".join(labels) + "\n]\n", "utf-8")
-    return base.Written([_XML, _LABELS])
+    return done
 
 
 def _meta(splits: base.Splits, names: Sequence[str]) -> str:

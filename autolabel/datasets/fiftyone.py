@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from autolabel.datasets import base
-from autolabel.datasets.labelled import class_ids
+from autolabel.datasets.labelled import class_ids, loose_boxes
 from autolabel.ops.arrays import Bools
 from autolabel.ops.masks import crop_of
 from autolabel.types import Record
@@ -49,7 +49,11 @@ def write(folder: Path, splits: base.Splits, options: base.WriteOptions) -> base
         stream.write("\n]}\n")
     text = json.dumps(_metadata(options.names), indent=1)
     (folder / _METADATA).write_text(text + "\n", "ascii", newline="\n")
-    return base.Written([_METADATA, _SAMPLES])
+    done = base.Written([_METADATA, _SAMPLES])
+    for record in (image.record for images in splits.values() for image in images):
+        loose = loose_boxes(record.objects.kept, record.height, record.width)
+        done.lost["boxes"] += loose if options.masks else 0
+    return done
 
 
 def _sample(image: base.ExportImage, split: str, options: base.WriteOptions) -> dict[str, Any]:

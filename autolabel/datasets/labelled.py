@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import numpy as np
+
 from autolabel.ops.arrays import Bools
+from autolabel.ops.masks import boxes
 from autolabel.types import Objects
 
 FAR = 1e7
 """Pixels; a coordinate beyond is a mistake (and so is NaN, which is not below)."""
+
+
+_FITS_PX = 1.5
+"""How far a box may be from the box around its mask, which stands for it in a file of masks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,3 +116,15 @@ def class_ids(objects: Objects, names: Sequence[str]) -> list[int]:
     if unknown:
         raise ValueError(f"label {unknown[0]!r} is not in the ontology {list(names)}")
     return [ids[label] for label in objects.label]
+
+
+def loose_boxes(objects: Objects, height: int, width: int) -> int:
+    """Count the objects whose box is not the one around their mask, by more than `_FITS_PX`.
+
+    A file that holds their masks alone gives the box around the mask in its place.
+    """
+    masked = [i for i, mask in enumerate(objects.mask) if mask is not None]
+    around = boxes(objects.mask[masked].tolist(), height, width)
+    off = np.abs(around - objects.xyxy[masked]) > _FITS_PX
+    empty = (around[:, 2:] == around[:, :2]).any(axis=1)
+    return int((off.any(axis=1) & ~empty).sum())

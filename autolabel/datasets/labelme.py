@@ -35,7 +35,7 @@ from autolabel.datasets.files import (
     visible,
 )
 from autolabel.datasets.grouped import Piece, join
-from autolabel.datasets.labelled import FAR, GroundTruthImage, LabelledImage
+from autolabel.datasets.labelled import FAR, GroundTruthImage, LabelledImage, loose_boxes
 from autolabel.errors import AutolabelError
 from autolabel.ops.arrays import Bools, Floats
 from autolabel.ops.images import IMAGE_SUFFIXES, MAX_PIXELS, ImageError, decode
@@ -81,9 +81,11 @@ def to_labelme(
         record: the image.
         file_name: where the image lies, relative to the file.
         masks: whether masks are written, as polygons.
-        lost: counts the masks whose holes are joined to their outlines by seams.
+        lost: counts the masks whose holes are joined to their outlines by seams, and those whose
+            box is not the one around them.
     """
     counts, kept, shapes = Counter() if lost is None else lost, record.objects.kept, []
+    counts["boxes"] += loose_boxes(kept, record.height, record.width) if masks else 0
     for i, (label, mask) in enumerate(zip(kept.label, kept.mask, strict=True)):
         parts = outlines(mask, record.height, record.width) if masks and mask is not None else []
         counts["seams"] += any(part.holes for part in parts)

@@ -11,21 +11,16 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from autolabel.datasets import base, files
-from autolabel.datasets.labelled import GroundTruthImage
+from autolabel.datasets.labelled import GroundTruthImage, loose_boxes
 from autolabel.datasets.yolo_labels import from_yolo_label, to_yolo_label, to_yolo_outlines
 from autolabel.datasets.yolo_yaml import SPLITS, DataYaml, data_yaml, from_data_yaml
 from autolabel.errors import AutolabelError
 from autolabel.ops.images import content_id
-from autolabel.ops.masks import boxes
 from autolabel.ops.polygons import Part, outlines
 from autolabel.sources import find_images
 from autolabel.types import Record
 
-_FITS_PX = 1.5
-"""How far a box may be from the box around its mask, which stands for it in a file of outlines."""
 _LARGEST = 2**26  # bytes of a label file; 10,000 outlines of 300 points take 50 MB
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 
@@ -53,11 +48,9 @@ def _outlined(record: Record, lost: Counter[str]) -> list[list[Part]]:
     """Return the outlines of the mask of each kept object; `lost` counts what they do not hold."""
     kept, size_hw = record.objects.kept, (record.height, record.width)
     parts = [[] if mask is None else outlines(mask, *size_hw) for mask in kept.mask]
-    drawn = [i for i, outline in enumerate(parts) if outline]
-    around = boxes([kept.mask[i] for i in drawn], *size_hw)
-    lost["boxes"] += int((np.abs(around - kept.xyxy[drawn]) > _FITS_PX).any(axis=1).sum())
+    lost["boxes"] += loose_boxes(kept, *size_hw)
     lost["seams"] += sum(len(p) > 1 or any(q.holes for q in p) for p in parts)
-    lost["boxes_as_outlines"] += len(parts) - len(drawn)
+    lost["boxes_as_outlines"] += sum(not p for p in parts)
     return parts
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from autolabel.datasets.formats import FORMATS, written
@@ -203,3 +204,20 @@ def test_pycocotools_gives_back_every_mask(masked: Fixture, coco_masks: str) -> 
             assert (seen & mask).sum() / (seen | mask).sum() >= least
             assert row["area"] == seen.sum()
             assert isinstance(row["segmentation"], list) == (coco_masks == "polygon")
+
+
+def shifted(xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The second and third box two pixels further down."""
+    return xyxy + np.outer([0, 1, 1, 0], [0, 2, 0, 2]).astype(np.float32)
+
+
+@pytest.mark.parametrize("format_name", ["yolo", "labelme", "cvat", "fiftyone"])
+def test_boxes_that_do_not_fit_their_masks_are_counted(masked: Fixture, format_name: str) -> None:
+    """A format of masks alone gives the box around the mask."""
+    assert "boxes" not in masked.export(format_name).lost
+    loose = [
+        replace(r, objects=replace(r.objects, xyxy=shifted(r.objects.xyxy)))
+        for r in masked.workspace.layer("images").read(0)
+    ]
+    masked.write(*loose)
+    assert masked.export(format_name).lost["boxes"] == 5
