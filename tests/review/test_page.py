@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,23 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
+Serve = Callable[..., Served]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers, none of which outlives a test."""
+    started: list[Served] = []
+
+    def start(workspace: Path, port: int, *options: str) -> Served:
+        started.append(Served(workspace, port, *options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+
+
 @pytest.fixture
 def keys(tmp_path: Path) -> Iterator[Keys]:
     executable = browser.find()
@@ -49,10 +66,12 @@ ANSWERS = (
 )
 
 
-def test_a_hundred_decisions_by_keys_through_a_kill(keys: Keys, tmp_path: Path) -> None:
+def test_a_hundred_decisions_by_keys_through_a_kill(
+    keys: Keys, tmp_path: Path, serve: Serve
+) -> None:
     home = made.workspace(tmp_path, photos=10, count=10)
     port, options = free_port(), ("--queue", "random", "--limit", "100")
-    served = Served(home.path, port, *options)
+    served = serve(home.path, port, *options)
     said: dict[str, str] = {}
     shown = keys.open(served.address)
     for turn in range(101):
@@ -63,7 +82,7 @@ def test_a_hundred_decisions_by_keys_through_a_kill(keys: Keys, tmp_path: Path) 
             keys.press("x")  # and nobody knows whether it was in time
             served.kill()
             keys.wait("!document.getElementById('banner').hidden")
-            served = Served(home.path, port, *options)
+            served = serve(home.path, port, *options)
             keys.wait("document.getElementById('banner').textContent.includes('printed last')")
             before = {judged_by(one) for one in Decisions(home.path).read()}
             assert said.keys() <= before <= {*said, shown}
@@ -85,8 +104,8 @@ def test_a_hundred_decisions_by_keys_through_a_kill(keys: Keys, tmp_path: Path) 
     assert sum(int(o.keep.sum()) for o in labels) == 100 - list(said.values()).count("deleted")
 
 
-def test_a_second_tab_is_told_and_goes_on(keys: Keys, home: Workspace) -> None:
-    served = Served(home.path, free_port(), "--queue", "random")
+def test_a_second_tab_is_told_and_goes_on(keys: Keys, home: Workspace, serve: Serve) -> None:
+    served = serve(home.path, free_port(), "--queue", "random")
     shown = keys.open(served.address)
     page = served.address.partition("?")[0]
     assert keys.beside().open(page) != shown  # each gets its own
@@ -101,8 +120,8 @@ def test_a_second_tab_is_told_and_goes_on(keys: Keys, home: Workspace) -> None:
     assert [one.action for one in Decisions(home.path).read()] == ["deleted"]
 
 
-def test_all_that_can_be_said_is_said_by_keys(keys: Keys, home: Workspace) -> None:
-    served = Served(home.path, free_port(), "--queue", "random")
+def test_all_that_can_be_said_is_said_by_keys(keys: Keys, home: Workspace, serve: Serve) -> None:
+    served = serve(home.path, free_port(), "--queue", "random")
     first = keys.open(served.address)
 
     def last() -> str:
@@ -154,8 +173,10 @@ def test_all_that_can_be_said_is_said_by_keys(keys: Keys, home: Workspace) -> No
     served.end()
 
 
-def test_boxes_are_adjusted_and_drawn_with_the_pointer(keys: Keys, home: Workspace) -> None:
-    served = Served(home.path, free_port(), "--queue", "random")
+def test_boxes_are_adjusted_and_drawn_with_the_pointer(
+    keys: Keys, home: Workspace, serve: Serve
+) -> None:
+    served = serve(home.path, free_port(), "--queue", "random")
     keys.open(served.address)
 
     def place(what: str) -> dict[str, float]:
@@ -191,8 +212,8 @@ def test_boxes_are_adjusted_and_drawn_with_the_pointer(keys: Keys, home: Workspa
     served.end()
 
 
-def test_an_audit_ends_with_its_figures(keys: Keys, home: Workspace) -> None:
-    served = Served(home.path, free_port(), "--audit", "6")
+def test_an_audit_ends_with_its_figures(keys: Keys, home: Workspace, serve: Serve) -> None:
+    served = serve(home.path, free_port(), "--audit", "6")
     shown = keys.open(served.address)
     for _ in range(6):
         assert keys.evaluate("document.getElementById('reasons').childElementCount") == 0
@@ -211,8 +232,10 @@ def test_an_audit_ends_with_its_figures(keys: Keys, home: Workspace) -> None:
     assert "audit-1: precision 100.0%" in err
 
 
-def test_wide_and_narrow_light_and_dark_with_names_for_all(keys: Keys, home: Workspace) -> None:
-    served = Served(home.path, free_port(), "--queue", "random")
+def test_wide_and_narrow_light_and_dark_with_names_for_all(
+    keys: Keys, home: Workspace, serve: Serve
+) -> None:
+    served = serve(home.path, free_port(), "--queue", "random")
     page = keys.page
     for width in (1280, 390, 320):
         for dark in (False, True):
