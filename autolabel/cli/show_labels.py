@@ -28,6 +28,12 @@ def imported(done: ImportSummary, as_json: bool) -> None:
             f"import: {done.unchanged} labels came back as they were and stay the machine's; "
             "--unchanged confirm locks them too, if people looked at all of them"
         )
+    if done.emptied_images:
+        back = f"move {done.file} away, and" if done.file else "leave --dry-run out and"
+        message(
+            f"warning: {done.emptied_images} images came back without a label, and what they had "
+            f"counts as deleted; where nobody looked at them, {back} import with --no-deletions"
+        )
     if done.new_classes:
         message(f"import: new classes, with the last ids: {', '.join(done.new_classes)}")
     if done.other_ids:

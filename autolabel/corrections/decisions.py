@@ -138,14 +138,14 @@ class Decisions:
         except OSError as e:
             raise not_writable(self.path, e) from e
 
-    def add_import(self, decisions: Sequence[Decision]) -> None:
-        """Add many decisions: all of them, or after a kill none.
+    def add_import(self, decisions: Sequence[Decision]) -> Path | None:
+        """Add many decisions: all of them, or after a kill none; return their file, if any.
 
         Raises:
             AutolabelError: they cannot be written.
         """
         if not decisions:
-            return
+            return None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path / ".lock"):
@@ -155,6 +155,7 @@ class Decisions:
                 sync_folder(self.path.parent)
         except OSError as e:
             raise not_writable(self.path, e) from e
+        return file
 
     def read(self) -> list[Decision]:
         """Return the decisions in their order, each once; those that were undone are among them.

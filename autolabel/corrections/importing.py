@@ -58,6 +58,7 @@ class ImportSummary:
         images: labelled images that the workspace has.
         changed_images: those of them in which people changed something.
         decisions: how many objects were drawn, moved, relabelled, confirmed, deleted.
+        emptied_images: those that had labels and came back without any.
         unchanged: labels that came back as they were and stay the machine's.
         left_out: what of the labels was not taken: how many objects, by what in words.
         unmatched: labelled images that the workspace has not, or not in use, and why.
@@ -65,12 +66,14 @@ class ImportSummary:
         new_classes: classes that the workspace did not have.
         other_ids: classes that have another id in the labels; they were taken by name.
         against: the layer that the labels were compared with; None where there was none.
+        file: what holds the decisions; to move it away takes the import back.
         dry_run: whether nothing was written.
     """
 
     source: str
     images: int = 0
     changed_images: int = 0
+    emptied_images: int = 0
     decisions: dict[str, int] = field(default_factory=dict)
     unchanged: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
@@ -79,6 +82,7 @@ class ImportSummary:
     new_classes: tuple[str, ...] = ()
     other_ids: tuple[str, ...] = ()
     against: str | None = None
+    file: str | None = None
     dry_run: bool = False
 
 
@@ -145,6 +149,7 @@ def decide(
         found = match_objects(mine, theirs, (record.width, record.height))
         found = replace(found, removed=_removed(found, mine, ignored, known, config))
         said = [*_said(record.image_id, mine, theirs, found, config)]
+        summary.emptied_images += bool(found.removed) and not len(theirs)
         summary.changed_images += any(one.action != CONFIRMED for one in said)
         _add(summary.decisions, Counter(one.action for one in said))
         left = sum(not mine.locked[i] for i, _ in found.same)

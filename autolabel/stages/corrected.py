@@ -34,14 +34,15 @@ _DECISIONS, _PEOPLE = "decisions", "people"  # keys in `origin`
 def refresh(workspace: Workspace) -> Layer | None:
     """Bring the layers that hold people's labels up to date; return `corrected`.
 
-    There is none without decisions. Where the machine's labels are unfinished or stale, or another
-    process is writing, it stays as it was.
+    There is none where nobody ever decided. Where the machine's labels are unfinished or stale, or
+    another process is writing, it stays as it was.
 
     Raises:
         AutolabelError: decisions or a shard are damaged, or nothing can be written.
     """
     digest = Decisions(workspace.path).digest()
-    if not digest or not workspace.layer("images").exists:
+    said = digest or workspace.layer(CORRECTIONS).exists  # what was taken back is to go, too
+    if not said or not workspace.layer("images").exists:
         return None
     if not _is_current(workspace, digest):
         with suppress(InUseError), workspace.lock():

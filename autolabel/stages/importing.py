@@ -75,7 +75,8 @@ def import_labels(
     if not dry_run:
         with workspace.lock():
             lock_names(workspace, classes.new)
-            Decisions(workspace.path).add_import(decisions)
+            file = Decisions(workspace.path).add_import(decisions)
+            summary.file = None if file is None else str(file)
         refresh(workspace)
     return summary
 

@@ -221,10 +221,18 @@ def test_an_image_without_labels_was_emptied_but_for_classes_that_people_did_not
     assert kept["decisions"] == {}
     trial = run("import", file, "-w", home, "--dry-run", "--json").json()
     assert not (home / "decisions").exists()
-    done = run("import", file, "-w", home, "--json").json()
+    before = [len(one.kept) for one in labels(home, "detect")]
+    said = run("import", file, "-w", home, "--json")
+    done = said.json()
     assert done["decisions"] == trial["decisions"]
     left = [label for one in labels(home) for label in one.kept.label]
     assert left == ["platelet"] * platelets
+    assert done["emptied_images"] == 4
+    assert f"move {done['file']} away" in said.err
+    Path(done["file"]).rename(tmp_path / "taken-back.jsonl")
+    assert run("export", home, "--out", tmp_path / "back").status == 0
+    assert [len(one.kept) for one in labels(home)] == before
+    assert locked(home) == {}
 
 
 def test_what_does_not_match_is_listed_and_nothing_else_is_touched(
