@@ -8,8 +8,8 @@ from pathlib import Path
 from autolabel.config import EngineConfig, ImportConfig, IngestConfig
 from autolabel.corrections.decisions import Decisions, now
 from autolabel.corrections.importing import ImportSummary, class_names, decide
-from autolabel.datasets.ground_truth import read_ground_truth
-from autolabel.datasets.truth_match import match_truth
+from autolabel.datasets.ground_truth import GroundTruth, read_ground_truth
+from autolabel.datasets.truth_match import TruthMatch, match_truth
 from autolabel.errors import AutolabelError
 from autolabel.stages.corrected import refresh
 from autolabel.stages.ingest import ingest
@@ -51,15 +51,7 @@ def import_labels(
     if not dry_run and not workspace.layer("images").exists:
         folders = dict.fromkeys(str(one.path.parent) for one in truth.records if one.path)
         ingest(workspace, IngestConfig(source=tuple(folders)), engine, report=report)
-    check_ready(workspace, workspace.require("images"))
-    match = match_truth(workspace.require("images").snapshot().records(), truth)
-    if not match.pairs:
-        why = match.unmatched[0]
-        raise AutolabelError(
-            f"none of the {len(truth.records)} labelled images is one of {workspace.path}; "
-            f"{why.name}: {why.reason}",
-            hint=f"ingest them first: autolabel ingest PHOTOS --workspace {workspace.path}",
-        )
+    match = _matched(workspace, truth)
     before = _labels_before(workspace, {record.image_id for record, _ in match.pairs})
     classes = class_names(truth, before.names, config.class_map)
     summary = ImportSummary(
@@ -79,6 +71,19 @@ def import_labels(
             summary.file = None if file is None else str(file)
         refresh(workspace)
     return summary
+
+
+def _matched(workspace: Workspace, truth: GroundTruth) -> TruthMatch:
+    check_ready(workspace, workspace.require("images"))
+    match = match_truth(workspace.require("images").snapshot().records(), truth)
+    if not match.pairs:
+        why = match.unmatched[0]
+        raise AutolabelError(
+            f"none of the {len(truth.records)} labelled images is one of {workspace.path}; "
+            f"{why.name}: {why.reason}",
+            hint=f"ingest them first: autolabel ingest PHOTOS --workspace {workspace.path}",
+        )
+    return match
 
 
 @dataclass(frozen=True)
