@@ -20,6 +20,7 @@ from tests.crash import Zygote
 
 REPO = Path(__file__).parents[1]
 SAMPLE = REPO / "sample_data"
+collect_ignore = ["readers"]  # run by interpreters of other environments
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would the processes that tests interrupt.

@@ -216,7 +216,7 @@ def to_points(mask: bytes, height: int, width: int) -> list[int]:
 
     The runs go row by row through the box, background first; the last corner is a pixel's.
 
-    >>> to_points(b"22203", 3, 3)
+    >>> to_points(b"21201", 3, 3)
     [0, 2, 0, 2, 1, 2]
     """
     crop, top, left = crop_of(mask, height, width)

@@ -191,7 +191,7 @@ def crop_of(counts: bytes, height: int, width: int) -> tuple[Bools, int, int]:
 
     Without rows and columns for an empty mask. `pasted` is the way back.
 
-    >>> crop_of(b"22203", 3, 3)
+    >>> crop_of(b"21201", 3, 3)
     (array([[ True,  True]]), 2, 0)
     """
     (mask,) = decode([counts], height, width)

@@ -71,7 +71,7 @@ def _detected(workspace: Workspace) -> tuple[str, ...]:
 def _read(path: Path) -> tuple[str, ...]:
     try:
         data = read_json(path, _LARGEST)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     except (OSError, ValueError) as e:
         raise _damaged(path, getattr(e, "strerror", None) or e) from None

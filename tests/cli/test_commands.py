@@ -39,7 +39,7 @@ def test_version_and_help(run: Run) -> None:
     assert "ingest" in run("--help").out
     for command in app.registered_commands:
         assert command.callback is not None
-        done = run(command.callback.__name__, "--help")
+        done = run(command.name or command.callback.__name__, "--help")
         assert done.status == 0
         assert (command.callback.__doc__ or "").split()[0] in done.out
 

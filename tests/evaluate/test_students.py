@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -179,9 +180,10 @@ def test_names_of_classes_are_matched_whatever_their_case(
 
 
 def test_a_student_of_before_a_renaming_is_measured_by_the_new_names(
-    run: Run, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    run: Run, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch)
+    scene = replace(scene, truth=Path(shutil.copytree(scene.truth, tmp_path / "pets")))
     scene.student("old", ["cat", 0.9, BOX], ["dog", 0.6, BOX], ["dog", 0.5, AWAY])
     scene.student("new", ["pet", 0.9, BOX], names=("pet",))
     assert run("relabel", scene.home, "--merge", "cat,dog=pet").status == 0
