@@ -40,13 +40,9 @@ def refresh(workspace: Workspace) -> Layer | None:
     Raises:
         AutolabelError: decisions or a shard are damaged, or nothing can be written.
     """
-    digest = Decisions(workspace.path).digest()
-    said = digest or workspace.layer(CORRECTIONS).exists  # what was taken back is to go, too
-    if not said or not workspace.layer("images").exists:
-        return None
-    if not _is_current(workspace, digest):
+    if not is_current(workspace) and workspace.layer("images").exists:
         with suppress(InUseError), workspace.lock():
-            _make(workspace, digest)
+            _make(workspace, Decisions(workspace.path).digest())
     layer = workspace.layer(CORRECTED)
     return layer if layer.exists else None
 
@@ -69,11 +65,9 @@ def corrections_by_action(workspace: Workspace) -> dict[str, int]:
 def is_current(workspace: Workspace) -> bool:
     """Say whether nothing is left for `refresh` to do."""
     digest = Decisions(workspace.path).digest()
-    return not digest or _is_current(workspace, digest)
-
-
-def _is_current(workspace: Workspace, digest: str) -> bool:
     people, corrected = workspace.layer(CORRECTIONS), workspace.layer(CORRECTED)
+    if not digest and not people.exists:
+        return True  # nobody ever decided; what was taken back is to go from the layers, too
     if not people.exists or not corrected.exists:
         return False
     source, origin = corrected.manifest.source, corrected.manifest.origin
