@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
-from autolabel.datasets.labelled import FAR, LabelledImage, class_ids
+from autolabel.datasets.labelled import FAR, LabelledImage, class_ids, plain_score, whole_px
 from autolabel.errors import AutolabelError
 from autolabel.ops.boxes import box_areas, xywh_to_xyxy
 from autolabel.ops.images import MAX_PIXELS
@@ -78,7 +78,7 @@ def _boxes(kept: Objects, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             "area": round(w * h, 3),
             "iscrowd": 0,
             "segmentation": [],
-            "score": float(str(kept.score[i])),  # 0.35, not 0.3499999940395355
+            "score": plain_score(kept.score[i]),
         }
 
 
@@ -217,7 +217,7 @@ def _image(
     by_id: Mapping[Any, str],
     skipped: Counter[str],
 ) -> LabelledImage:
-    width, height = (_pixels(image.get(key)) for key in ("width", "height"))
+    width, height = (whole_px(image.get(key)) for key in ("width", "height"))
     masks = [_mask(row, width, height, skipped) for row in rows]
     drawn = zip(rows, masks, strict=True)
     boxes = xywh_to_xyxy([_bbox(row, mask, width, height) for row, mask in drawn])
@@ -230,10 +230,6 @@ def _image(
     crowd = np.array([bool(row.get("iscrowd")) for row in rows], dtype=bool)
     ignore = crowd | (box_areas(boxes) == 0)
     return LabelledImage(str(image["file_name"]), width, height, objects, ignore)
-
-
-def _pixels(value: Any) -> int:
-    return value if isinstance(value, int) and 0 < value < 1_000_000 else 0
 
 
 def _score(value: Any) -> float:

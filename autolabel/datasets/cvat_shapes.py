@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from autolabel.datasets.labelled import FAR
 from autolabel.ops.arrays import Floats
 from autolabel.ops.images import MAX_PIXELS
 from autolabel.ops.masks import pasted
+from autolabel.ops.points import on_ellipse, turned
 from autolabel.ops.polygons import covered
 from autolabel.types import Correction
 from autolabel.types.objects import DRAWN, MOVED
@@ -86,9 +86,7 @@ def _polygon(shape: Any, width: int, height: int) -> _Shape:
 
 def _ellipse(shape: Any, width: int, height: int) -> _Shape:
     cx, cy, rx, ry = _four(shape, "cx", "cy", "rx", "ry")
-    turns = np.linspace(0, 2 * math.pi, 72, endpoint=False)
-    points = np.stack([cx + rx * np.cos(turns), cy + ry * np.sin(turns)], axis=1)
-    points = _turned(points, shape)
+    points = _turned(on_ellipse(rx, ry, 72) + np.array([cx, cy]), shape)
     return points, _filled(points, width, height)
 
 
@@ -140,16 +138,12 @@ def _numbers(text: str) -> Floats:
 def _turned(points: Floats, shape: Any) -> Floats:
     """Return the points turned clockwise by `rotation` degrees around their middle."""
     (degrees,) = _numbers(shape.get("rotation") or "0")
-    angle = math.radians(degrees)
-    if not angle:
+    if not degrees:
         return points
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    cos, sin = math.cos(angle), math.sin(angle)
-    turned: Floats = middle + (points - middle) @ np.array([[cos, sin], [-sin, cos]])
-    return turned
+    found: Floats = middle + turned(points - middle, degrees)
+    return found
 
 
 def _filled(points: Floats, width: int, height: int) -> bytes | None:
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"a mask of {width} x {height} pixels is over {MAX_PIXELS}")
     return covered([points.ravel()], height, width) if width and height else None

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from autolabel.datasets import base
-from autolabel.datasets.labelled import class_ids, loose_boxes
+from autolabel.datasets.labelled import class_ids, loose_boxes, plain_score
 from autolabel.ops.arrays import Bools
 from autolabel.ops.masks import crop_of
 from autolabel.types import Record
@@ -99,7 +99,7 @@ def _detections(path: str, record: Record, options: base.WriteOptions) -> Iterat
             "tags": [] if correction is None else [correction.action],
             "label": str(kept.label[i]),
             "bounding_box": np.round(box, 12).tolist(),
-            "confidence": float(str(kept.score[i])),  # 0.35, not 0.3499999940395355
+            "confidence": plain_score(kept.score[i]),
             **mask,
         }
 

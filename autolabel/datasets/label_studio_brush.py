@@ -18,7 +18,7 @@ import numpy as np
 
 from autolabel.ops.arrays import Ints, Pixels
 from autolabel.ops.images import MAX_PIXELS
-from autolabel.ops.masks import boxes, decode, pasted
+from autolabel.ops.masks import boxes, cropped, decode, pasted
 
 CHANNELS = 4
 _WORD = 8
@@ -114,11 +114,7 @@ def from_brush(data: bytes, height: int, width: int) -> bytes:
         raise ValueError(f"a mask of {width} x {height} pixels is over {MAX_PIXELS}")
     alpha = _alpha(data, height * width).reshape(height, width)
     inside = alpha >= max(1, (int(alpha.max()) + 1) // 2)
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    if not len(rows):
-        return pasted(inside, 0, 0, height, width)
-    top, left = int(rows[0]), int(columns[0])
-    return pasted(inside[top : rows[-1] + 1, left : columns[-1] + 1], top, left, height, width)
+    return pasted(*cropped(inside), height, width)
 
 
 def _alpha(data: bytes, pixels: int) -> Pixels:

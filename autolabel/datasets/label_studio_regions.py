@@ -16,6 +16,7 @@ import numpy as np
 from autolabel.datasets.label_studio_brush import to_brush
 from autolabel.datasets.label_studio_config import BRUSH, POLYGON, RECTANGLE, Labelling
 from autolabel.datasets.label_studio_shapes import Read, reader_of
+from autolabel.datasets.labelled import plain_score
 from autolabel.errors import AutolabelError
 from autolabel.ops.boxes import order_corners
 from autolabel.ops.polygons import one_ring, outlines
@@ -53,7 +54,7 @@ def to_regions(record: Record, labelling: Labelling) -> tuple[list[dict[str, Any
                 "type": kind,
                 **size,
                 "value": {**value, kind: [label]},
-                "score": float(str(score)),  # 0.35, not 0.3499999940395355
+                "score": plain_score(score),
             }
         )
     return regions, +lost

@@ -13,8 +13,8 @@ import numpy as np
 from autolabel.datasets.label_studio_brush import from_brush
 from autolabel.datasets.labelled import FAR
 from autolabel.ops.arrays import Floats
-from autolabel.ops.images import MAX_PIXELS
 from autolabel.ops.masks import boxes
+from autolabel.ops.points import on_ellipse, turned
 from autolabel.ops.polygons import covered
 
 Shape = tuple[list[float], bytes | None]
@@ -62,8 +62,7 @@ def _ellipse(value: Mapping[str, Any], width: int, height: int) -> Shape | None:
     x, y, rx, ry = _numbers(value, "x", "y", "radiusX", "radiusY")
     (angle,) = _numbers({"rotation": value.get("rotation") or 0}, "rotation")
     unit = np.array([width, height]) / 100
-    round_ = np.linspace(0, 2 * np.pi, _CORNERS, endpoint=False)
-    points = np.stack([rx * np.cos(round_), ry * np.sin(round_)], axis=1) * unit
+    points = on_ellipse(rx, ry, _CORNERS) * unit
     return _polygon_shape(_turned(points, angle) + np.array([x, y]) * unit, width, height)
 
 
@@ -90,19 +89,14 @@ def _near(points: Floats) -> Floats:
 
 
 def _turned(points: Floats, degrees: float) -> Floats:
-    """Return points turned around the origin, clockwise where y grows downwards."""
     if not abs(degrees) < FAR:
         raise ValueError("its rotation is no number")
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    turned: Floats = points @ np.array([[c, s], [-s, c]])
-    return turned
+    return turned(points, degrees)
 
 
 def _polygon_shape(points: Floats, width: int, height: int) -> Shape | None:
     """Return the box around a polygon in pixels, and what it covers."""
     _near(points)
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"a mask of {width} x {height} pixels is over {MAX_PIXELS}")
     counts = covered([points.ravel()], height, width)
     box = None if counts is None else boxes([counts], height, width)[0]
     return None if counts is None or box is None or not box.any() else (box.tolist(), counts)

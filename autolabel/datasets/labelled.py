@@ -77,6 +77,16 @@ def side_px(text: str) -> int:
     return side if 0 < side < 1_000_000 else 0
 
 
+def whole_px(value: object) -> int:
+    """Return a width or height in pixels, 0 where the value is no whole number of them."""
+    return value if isinstance(value, int) and 0 < value < 1_000_000 else 0
+
+
+def plain_score(score: np.float32) -> float:
+    """Return a score as it is printed: 0.35, and not 0.3499999940395355."""
+    return float(str(score))
+
+
 def shortest(value: float) -> str:
     """Return a coordinate in thousandths of a pixel, without zeros that say nothing.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,11 +34,19 @@ from autolabel.datasets.files import (
     visible,
 )
 from autolabel.datasets.grouped import Piece, join
-from autolabel.datasets.labelled import FAR, GroundTruthImage, LabelledImage, loose_boxes
+from autolabel.datasets.labelled import (
+    FAR,
+    GroundTruthImage,
+    LabelledImage,
+    loose_boxes,
+    plain_score,
+    whole_px,
+)
 from autolabel.errors import AutolabelError
 from autolabel.ops.arrays import Bools, Floats
 from autolabel.ops.images import IMAGE_SUFFIXES, MAX_PIXELS, ImageError, decode
 from autolabel.ops.masks import pasted
+from autolabel.ops.points import on_ellipse
 from autolabel.ops.polygons import covered, one_ring, outlines
 from autolabel.reading import open_regular
 from autolabel.types import Objects, Record
@@ -99,7 +106,7 @@ def to_labelme(
                 "shape_type": "polygon" if parts else "rectangle",
                 "flags": {},
                 "mask": None,
-                "score": float(str(kept.score[i])),  # 0.35, not 0.3499999940395355
+                "score": plain_score(kept.score[i]),
             }
             shapes.append(json.dumps(shape, ensure_ascii=False))
     rest = {
@@ -162,7 +169,7 @@ def _classes(place: Path) -> list[str]:
 
 
 def _image(file: Path, data: dict[str, Any], skipped: Counter[str]) -> GroundTruthImage:
-    width, height = (_pixels(data.get(key)) for key in ("imageWidth", "imageHeight"))
+    width, height = (whole_px(data.get(key)) for key in ("imageWidth", "imageHeight"))
     none = LabelledImage(str(data["imagePath"]), width, height, Objects.empty(), np.zeros(0, bool))
     here = absolute(file).parent
     folders = [folder / name for folder in (here, here.parent) for name in _BESIDE]
@@ -172,10 +179,6 @@ def _image(file: Path, data: dict[str, Any], skipped: Counter[str]) -> GroundTru
         image = image if renamed.path is None else replace(renamed, name=renamed.path.name)
     objects, ignore = from_shapes(data["shapes"], image.width, image.height, skipped)
     return replace(image, objects=objects, ignore=ignore)
-
-
-def _pixels(value: Any) -> int:
-    return value if isinstance(value, int) and 0 < value < 1_000_000 else 0
 
 
 def from_shapes(
@@ -221,8 +224,6 @@ def _piece(shape: Any, kind: str, width: int, height: int) -> Piece:
         points[1] += 1  # the corner is the last pixel
         mask = _pasted(shape.get("mask"), points, width, height) if width and height else None
     elif kind in _AREAS and width and height:
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"a mask of {width} x {height} pixels is over {MAX_PIXELS}")
         mask = covered([points.ravel()], height, width)
     score, group = shape.get("score"), shape.get("group_id")
     return Piece(
@@ -249,9 +250,8 @@ def _points(given: Any, kind: str) -> Floats:
         corners: Floats = np.sort(points[:2], axis=0)
         return corners
     if kind == "circle":
-        turns = np.linspace(0, 2 * math.pi, 72, endpoint=False)
         radius = float(np.hypot(*(points[1] - points[0])))
-        points = points[0] + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+        points = points[0] + on_ellipse(radius, radius, 72)
     return points
 
 

@@ -18,15 +18,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml import ElementTree as SafeXml
 
 from autolabel.datasets import base
 from autolabel.datasets.files import absolute, blamed_on, located, read_file, read_text, visible
 from autolabel.datasets.labelled import FAR, LabelledImage, shortest, side_px
 from autolabel.datasets.names import xml_text
 from autolabel.datasets.one_set import one_set
-from autolabel.datasets.xml import beginning
+from autolabel.datasets.xml import beginning, parsed
 from autolabel.errors import AutolabelError
 from autolabel.ops.boxes import box_areas, order_corners
 from autolabel.ops.images import IMAGE_SUFFIXES
@@ -148,7 +146,7 @@ def from_voc(xml: bytes) -> LabelledImage:
     Raises:
         AutolabelError: not XML, not VOC, or XML that declares entities.
     """
-    root = _root(xml)
+    root = parsed(xml)
     if root.tag != "annotation":
         raise AutolabelError(f"its root is <{root.tag}>, not <annotation>", hint=_HINT)
     found = root.findall("object")
@@ -158,18 +156,6 @@ def from_voc(xml: bytes) -> LabelledImage:
     width, height = (side_px(_text(root, f"size/{key}")) for key in ("width", "height"))
     ignore = difficult | (box_areas(boxes) == 0)
     return LabelledImage(_text(root, "filename"), width, height, objects, ignore)
-
-
-def _root(xml: bytes) -> Any:
-    try:
-        return SafeXml.fromstring(xml)
-    except DefusedXmlException:
-        raise AutolabelError(
-            "it declares XML entities, which is not safe to read",
-            hint="remove the <!DOCTYPE …> from the file",
-        ) from None
-    except (SafeXml.ParseError, ValueError, LookupError) as e:
-        raise AutolabelError(f"not valid XML: {e}", hint="fix that line") from None
 
 
 def _text(element: Any, path: str) -> str:

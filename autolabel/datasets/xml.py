@@ -52,15 +52,32 @@ def _parts(file: Path, events: tuple[str, ...]) -> Iterator[Iterator[tuple[str, 
                     f"{file} cannot be read: larger than {LARGEST_XML >> 20} MiB",
                     hint="export fewer images at once",
                 )
-            yield SafeXml.iterparse(stream, events)
+            with _refusing(f"{file}: "):
+                yield SafeXml.iterparse(stream, events)
     except OSError as e:
         raise AutolabelError(
             f"{file} cannot be read: {e.strerror}", hint="make it readable, or name other labels"
         ) from None
+
+
+def parsed(xml: bytes) -> Any:
+    """Return the root of a small document.
+
+    Raises:
+        AutolabelError: it is not XML, or declares entities.
+    """
+    with _refusing():
+        return SafeXml.fromstring(xml)
+
+
+@contextmanager
+def _refusing(named: str = "") -> Iterator[None]:
+    try:
+        yield
     except DefusedXmlException:
         raise AutolabelError(
-            f"{file}: it declares XML entities, which is not safe to read",
+            f"{named}it declares XML entities, which is not safe to read",
             hint="remove the <!DOCTYPE …> from the file",
         ) from None
     except (SafeXml.ParseError, ValueError, LookupError) as e:
-        raise AutolabelError(f"{file}: not valid XML: {e}", hint="fix that line") from None
+        raise AutolabelError(f"{named}not valid XML: {e}", hint="fix that line") from None

@@ -9,7 +9,7 @@ from autolabel.errors import AutolabelError
 from autolabel.ops.boxes import box_areas, clip_boxes
 from autolabel.sources import from_uri
 from autolabel.stages.labels import chosen_labels
-from autolabel.store import Workspace
+from autolabel.store import Rows, Workspace
 from autolabel.types import Objects, Record
 
 
@@ -31,15 +31,15 @@ class LabelsByName:
     def __init__(self, path: Path) -> None:
         workspace = Workspace(path)
         chosen = chosen_labels(workspace, None, allow_unfinished=True)
-        self._path, self._layer, self.names = path, chosen.layer, chosen.ontology.names
+        self._path, self.names = path, chosen.ontology.names
         self._root = workspace.source_root
-        self._shards: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        self._read: tuple[int, list[Record]] = (-1, [])
-        for shard in self._layer.shards():
-            for record in self._layer.read(shard):
+        self._rows = Rows(chosen.layer)
+        self._ids: dict[str, list[str]] = defaultdict(list)
+        for shard in chosen.layer.shards():
+            rows = chosen.layer.table(shard, ["image_id", "uri", "split", "error"]).to_pylist()
+            for record in (Record(**row) for row in rows):
                 if record.usable:
-                    file = from_uri(record.uri, self._root)
-                    self._shards[file.name].append((shard, record.image_id))
+                    self._ids[from_uri(record.uri, self._root).name].append(record.image_id)
 
     def of(self, name: str, width: int, height: int) -> Objects | None:
         """Return the labels of an image, clipped to it, or None where there is none of that name.
@@ -53,7 +53,7 @@ class LabelsByName:
                 size, and so is another one.
         """
         parts = PurePosixPath(name.replace("\\", "/")).parts
-        found = [self._record(*place) for place in self._shards.get(parts[-1] if parts else "", [])]
+        found = [self._rows.record(one) for one in self._ids.get(parts[-1] if parts else "", [])]
         if len(found) > 1:
             ends = [r for r in found if from_uri(r.uri, self._root).parts[-len(parts) :] == parts]
             found = ends or found
@@ -73,8 +73,3 @@ class LabelsByName:
             )
         boxes = clip_boxes(record.objects.xyxy, width, height)
         return record.objects[record.objects.keep & (box_areas(boxes) > 0)]
-
-    def _record(self, shard: int, image_id: str) -> Record:
-        if self._read[0] != shard:
-            self._read = (shard, self._layer.read(shard))
-        return next(r for r in self._read[1] if r.image_id == image_id and r.usable)

@@ -194,7 +194,14 @@ def crop_of(counts: bytes, height: int, width: int) -> tuple[Bools, int, int]:
     >>> crop_of(b"21201", 3, 3)
     (array([[ True,  True]]), 2, 0)
     """
-    (mask,) = decode([counts], height, width)
+    return cropped(decode([counts], height, width)[0])
+
+
+def cropped(mask: Bools) -> tuple[Bools, int, int]:
+    """Return the pixels of the box around what is True, bool (rows, columns), its top and left.
+
+    Without rows and columns where nothing is.
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return np.zeros((0, 0), bool), 0, 0

@@ -19,7 +19,8 @@ import numpy as np
 from pycocotools import mask as rle
 
 from autolabel.ops.arrays import Bools, Floats, Ints, Pixels
-from autolabel.ops.masks import decode, encode, iou
+from autolabel.ops.image_header import MAX_PIXELS
+from autolabel.ops.masks import cropped, decode, encode, iou
 
 _LONGEST_OUTLINE = 10_000_000
 """Pixels; filling a polygon takes some 40 bytes for each pixel of its outline."""
@@ -80,9 +81,10 @@ def outlines(counts: bytes, height: int, width: int, tolerance_px: float = 0.5) 
     from shapely import Polygon
 
     (mask,) = decode([counts], height, width)
-    if not mask.any():
+    crop, y0, x0 = cropped(mask)
+    if not crop.size:
         return []
-    y0, x0, crop = _cropped(mask)
+    crop = np.pad(crop, 1)
     # Level 0.5 between centres at whole numbers cuts corners by half a pixel, of smaller pixels by
     # less; the padding closes outlines at the border.
     finer = 4 if crop.size <= _SMALL else 1
@@ -109,13 +111,6 @@ def _simplified(polygon: Any, tolerance_px: float) -> Any:
     if 2 * polygon.area < _THIN_PX * polygon.length:
         near = min(near, _FINE_PX)
     return polygon.simplify(near, preserve_topology=True)
-
-
-def _cropped(mask: Bools) -> tuple[int, int, Bools]:
-    """Return top, left and pixels of the mask's own box, with one pixel of padding inside."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    y, x = int(rows[0]), int(columns[0])
-    return y, x, np.pad(mask[y : rows[-1] + 1, x : columns[-1] + 1], 1)
 
 
 def from_polygons(parts: Sequence[Part], height: int, width: int) -> bytes:
@@ -145,13 +140,13 @@ def covered(polygons: object, height: int, width: int) -> bytes | None:
 
     Args:
         polygons: lists of x and y by turns, pixels; what is not one is passed over.
-        height, width: of the image, pixels.
+        height, width: of the image, pixels; at most `MAX_PIXELS` together.
 
     >>> covered([[1, 1, 3, 1, 3, 3, 1, 3], [0]], 4, 4)
     b'52203'
 
     Raises:
-        ValueError: their outline is too long to fill.
+        ValueError: the image is too large, or their outline too long to fill.
     """
     try:
         given = [np.asarray(one, np.float64).ravel() for one in polygons]  # type: ignore[attr-defined]
@@ -167,6 +162,8 @@ def covered(polygons: object, height: int, width: int) -> bytes | None:
     outline = sum(float(np.abs(np.diff(p, axis=0)).max(axis=1).sum()) for p in closed)
     if outline > _LONGEST_OUTLINE:
         raise ValueError(f"the outline of its polygons is {outline:.0f} pixels long")
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"a mask of {width} x {height} pixels is over {MAX_PIXELS}")
     merged = rle.merge(rle.frPyObjects([p.tolist() for p in bounded], height, width))
     counts: bytes = merged["counts"]
     return counts

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from autolabel.corrections.decisions import Decision
-from autolabel.errors import AutolabelError
 from autolabel.ops.arrays import Bools
 from autolabel.review.queue import ranked
 from autolabel.store import Layer, Workspace
-from autolabel.types import CONFIRMED, DELETED, Objects, Record
+from autolabel.types import CONFIRMED, DELETED, Objects
 
 Box = tuple[float, float, float, float]
 
@@ -86,33 +85,3 @@ def same_as(objects: Objects, label: str, xyxy: Box) -> Bools:
     there: Bools = (objects.xyxy == np.array(xyxy, np.float32)).all(axis=1)
     same: Bools = there & (objects.label == label)
     return same
-
-
-class Rows:
-    """The records of some images of a layer, found by their ids; the last shard stays in memory."""
-
-    def __init__(self, layer: Layer, image_ids: Iterable[str]) -> None:
-        wanted = set(image_ids)
-        self.layer, self.at = layer, dict[str, tuple[int, int]]()
-        for index in layer.shards() if wanted else ():
-            ids = layer.table(index, ["image_id"]).column(0).to_pylist()
-            self.at |= {one: (index, row) for row, one in enumerate(ids) if one in wanted}
-        self._kept: tuple[int, list[Record]] | None = None
-
-    def __contains__(self, image_id: str) -> bool:
-        return image_id in self.at
-
-    def record(self, image_id: str) -> Record:
-        """Return an image's row.
-
-        Raises:
-            AutolabelError: the layer has none, or is damaged.
-        """
-        if image_id not in self.at:
-            raise AutolabelError(
-                f"{self.layer.name}/ has no image {image_id}", hint="start the review again"
-            )
-        shard, row = self.at[image_id]
-        if self._kept is None or self._kept[0] != shard:
-            self._kept = shard, self.layer.read(shard)
-        return self._kept[1][row]

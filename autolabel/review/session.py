@@ -16,8 +16,8 @@ from filelock import FileLock
 from autolabel.corrections.decisions import SKIPPED, UNDONE, Decision, Decisions, line_of
 from autolabel.corrections.fold import standing
 from autolabel.review.answer import REVIEW, Answer, decided
-from autolabel.review.items import Item, Rows, judged_by
-from autolabel.store import Layer, Workspace, not_writable
+from autolabel.review.items import Item, judged_by
+from autolabel.store import Layer, Rows, Workspace, not_writable
 from autolabel.types import Record
 
 LEASE_SECONDS = 120
@@ -86,7 +86,7 @@ class Session:
         self.layer, self.classes, self.who, self.audit = layer, tuple(classes), who, audit
         self.fingerprint = layer.fingerprint()
         self.items = {item.key: item for item in items}
-        self.rows = Rows(layer, (item.image_id for item in items))
+        self.rows = Rows(layer, {item.image_id for item in items})
         self.items = {key: item for key, item in self.items.items() if item.image_id in self.rows}
         self.decisions = Decisions(workspace.path)
         self._lock = threading.RLock()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autolabel.serving.photos import Photos
 from autolabel.stages.labels import chosen_labels
-from autolabel.store import Layer, Workspace
+from autolabel.store import Layer, Rows, Workspace
 from autolabel.types import Record
 
 Say = Callable[[str], None]
@@ -47,27 +47,19 @@ class Labels:
             self._index(layer)
 
     def _index(self, layer: Layer) -> None:
-        self._shards: dict[str, int] = {}
-        self._last: tuple[int, dict[str, Record]] = (-1, {})
+        self._rows = Rows(layer)
         uris: dict[str, str] = {}
         for index in layer.shards():
             rows = layer.table(index, ["image_id", "uri"]).to_pydict()
             for image_id, uri in zip(rows["image_id"], rows["uri"], strict=True):
-                self._shards.setdefault(image_id, index)
                 uris.setdefault(image_id, uri)
         self.photos = Photos(uris, self.workspace.source_root, self.roots)
         self.classes = tuple(name for name, (kept, _) in sorted(layer.classes().items()) if kept)
 
     def record(self, image_id: str) -> Record:
-        """Return a photo with its labels; the shard that was read last stays in memory.
+        """Return a photo with its labels.
 
         Raises:
             KeyError: there is no such photo.
         """
-        index = self._shards[image_id]
-        if index != self._last[0]:
-            records: dict[str, Record] = {}
-            for record in self.layer.read(index):
-                records.setdefault(record.image_id, record)
-            self._last = index, records
-        return self._last[1][image_id]
+        return self._rows.record(image_id)

@@ -12,12 +12,11 @@ from autolabel.errors import UsageError
 from autolabel.serving.labels import Labels, Say
 from autolabel.serving.password import USER, Password
 from autolabel.store import Workspace
-from autolabel.web.guard import App, Guard
+from autolabel.web.guard import LOOPBACK, App, Guard
 from autolabel.web.serving import address_of, listen, new_token, require_server, serve
 
 PASSWORD = "AUTOLABEL_SERVE_PASSWORD"
 """Environment variable: the password where others can reach the port; else a new one each time."""
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve_labels(
@@ -51,7 +50,7 @@ def serve_labels(
     labels = Labels(workspace, config.from_layer, roots)
     models = partial(Models, labels.layer, device) if config.model else None
     app: App = application(labels, models, say)
-    if config.host not in _LOOPBACK:
+    if config.host not in LOOPBACK:
         password = os.environ.get(PASSWORD) or new_token()
         app = Password(app, password)
         say(f"others can reach this port: user {USER}, password {password}")

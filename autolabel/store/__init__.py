@@ -23,6 +23,7 @@ from autolabel.store.folder_swap import FolderSwap
 from autolabel.store.groups import EMBED, STUDENT
 from autolabel.store.layer import Layer
 from autolabel.store.manifest import Manifest
+from autolabel.store.rows import Rows
 from autolabel.store.states import LayerState
 from autolabel.store.update import LayerUpdate, bound_to
 from autolabel.store.workspace import Workspace
@@ -38,6 +39,7 @@ __all__ = [
     "LayerState",
     "LayerUpdate",
     "Manifest",
+    "Rows",
     "Workspace",
     "bound_to",
     "changes",
